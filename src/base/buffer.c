@@ -1,0 +1,123 @@
+#include "base/buffer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/invariant.h"
+
+enum { SMALLEST_CAPACITY = 256 };
+
+static void slide_to_front(struct buffer *b)
+{
+    if (b->start == 0)
+        return;
+    memmove(b->data, b->data + b->start, buffer_len(b));
+    b->end -= b->start;
+    b->start = 0;
+}
+
+char *buffer_reserve(struct buffer *b, size_t room)
+{
+    if (b->data && b->capacity - b->end >= room)
+        return b->data + b->end;
+    size_t needed = buffer_len(b) + room;
+    if (needed < room) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    /* Sliding is only worth its copy when at least half of the allocation is consumed space. */
+    if (b->data && needed <= b->capacity && b->start >= b->capacity / 2) {
+        slide_to_front(b);
+        return b->data + b->end;
+    }
+    size_t capacity = b->capacity ? b->capacity : SMALLEST_CAPACITY;
+    while (capacity < needed || capacity == b->capacity)
+        capacity = capacity > SIZE_MAX / 2 ? SIZE_MAX : capacity * 2;
+    char *data = realloc(b->data, capacity);
+    if (!data)
+        return NULL;
+    b->data = data;
+    b->capacity = capacity;
+    slide_to_front(b);
+    return b->data + b->end;
+}
+
+void buffer_added(struct buffer *b, size_t len)
+{
+    INVARIANT(b->capacity - b->end >= len, "more bytes added to a buffer than were reserved");
+    b->end += len;
+}
+
+int buffer_append(struct buffer *b, const void *data, size_t len)
+{
+    if (len == 0)
+        return 0;
+    char *room = buffer_reserve(b, len);
+    if (!room)
+        return -1;
+    memcpy(room, data, len);
+    b->end += len;
+    return 0;
+}
+
+int buffer_append_slice(struct buffer *b, struct slice s)
+{
+    return buffer_append(b, s.data, s.len);
+}
+
+int buffer_append_string(struct buffer *b, const char *text)
+{
+    return buffer_append(b, text, strlen(text));
+}
+
+int buffer_append_u64(struct buffer *b, uint64_t decimal)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + decimal % 10);
+        decimal /= 10;
+    } while (decimal > 0);
+    return buffer_append(b, digits + at, sizeof digits - at);
+}
+
+int buffer_printf(struct buffer *b, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int len = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    INVARIANT(len >= 0, "a format string that cannot be printed");
+    /* vsnprintf ends with a NUL byte, for which room is made but which is not kept. */
+    char *room = buffer_reserve(b, (size_t)len + 1);
+    if (!room)
+        return -1;
+    va_start(arguments, format);
+    vsnprintf(room, (size_t)len + 1, format, arguments);
+    va_end(arguments);
+    b->end += (size_t)len;
+    return 0;
+}
+
+void buffer_consume(struct buffer *b, size_t len)
+{
+    INVARIANT(len <= buffer_len(b), "more bytes consumed than a buffer holds");
+    b->start += len;
+    if (b->start == b->end)
+        buffer_free(b);
+}
+
+void buffer_truncate(struct buffer *b, size_t len)
+{
+    INVARIANT(len <= buffer_len(b), "a buffer cannot be truncated to more than it holds");
+    b->end = b->start + len;
+    if (len == 0)
+        buffer_free(b);
+}
+
+void buffer_free(struct buffer *b)
+{
+    free(b->data);
+    *b = (struct buffer){0};
+}

@@ -1,0 +1,55 @@
+/* A growable run of bytes: appended at the end, consumed at the front. */
+#ifndef MSGSERVER_BASE_BUFFER_H
+#define MSGSERVER_BASE_BUFFER_H
+
+#include <stdarg.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+/* All-zero is a valid empty buffer that holds no memory. */
+struct buffer {
+    char *data;   /* start of the allocation */
+    size_t start; /* first unconsumed byte */
+    size_t end;   /* one past the last byte */
+    size_t capacity;
+};
+
+static inline size_t buffer_len(const struct buffer *b)
+{
+    return b->end - b->start;
+}
+
+/* NULL only while the buffer is empty and holds no memory. */
+static inline char *buffer_bytes(const struct buffer *b)
+{
+    return b->data ? b->data + b->start : NULL;
+}
+
+static inline struct slice buffer_slice(const struct buffer *b)
+{
+    return slice_of(buffer_bytes(b), buffer_len(b));
+}
+
+/* Makes room for `room` more bytes. Returns where they go, or NULL with errno ENOMEM; the contents
+ * are untouched in either case. After writing n bytes there, call buffer_added (b, n). */
+char *buffer_reserve(struct buffer *b, size_t room);
+void buffer_added(struct buffer *b, size_t len);
+
+/* Return 0, or -1 with errno ENOMEM and the buffer as it was. */
+int buffer_append(struct buffer *b, const void *data, size_t len);
+int buffer_append_slice(struct buffer *b, struct slice s);
+int buffer_append_string(struct buffer *b, const char *text);
+int buffer_append_u64(struct buffer *b, uint64_t decimal);
+int buffer_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Drops `len` bytes from the front; gives the memory back when nothing is left. */
+void buffer_consume(struct buffer *b, size_t len);
+
+/* Cuts the buffer back to `len` bytes, to undo an append. */
+void buffer_truncate(struct buffer *b, size_t len);
+
+/* Empties the buffer and frees its memory. */
+void buffer_free(struct buffer *b);
+
+#endif

@@ -1,0 +1,158 @@
+#include "codecs/frame.h"
+
+#include <errno.h>
+
+#include "base/invariant.h"
+
+struct frame_reader reader_of(struct slice payload)
+{
+    return (struct frame_reader){(const unsigned char *)payload.data, payload.len, false};
+}
+
+size_t reader_left(const struct frame_reader *reader)
+{
+    return reader->broken ? 0 : reader->left;
+}
+
+int reader_finish(const struct frame_reader *reader)
+{
+    if (!reader->broken && reader->left == 0)
+        return 0;
+    errno = EPROTO;
+    return -1;
+}
+
+static const unsigned char *take(struct frame_reader *reader, size_t len)
+{
+    if (reader->broken || reader->left < len) {
+        reader->broken = true;
+        return NULL;
+    }
+    const unsigned char *at = reader->at;
+    reader->at += len;
+    reader->left -= len;
+    return at;
+}
+
+static uint64_t load(const unsigned char *at, size_t len)
+{
+    uint64_t value = 0;
+    for (size_t i = len; at && i > 0; i--)
+        value = value << 8 | at[i - 1];
+    return value;
+}
+
+static uint64_t get_number(struct frame_reader *reader, size_t len)
+{
+    return load(take(reader, len), len);
+}
+
+uint8_t get_u8(struct frame_reader *reader)
+{
+    return (uint8_t)get_number(reader, 1);
+}
+
+uint16_t get_u16(struct frame_reader *reader)
+{
+    return (uint16_t)get_number(reader, 2);
+}
+
+uint32_t get_u32(struct frame_reader *reader)
+{
+    return (uint32_t)get_number(reader, 4);
+}
+
+uint64_t get_u64(struct frame_reader *reader)
+{
+    return get_number(reader, 8);
+}
+
+struct slice get_slice(struct frame_reader *reader)
+{
+    uint32_t len = get_u32(reader);
+    const unsigned char *at = take(reader, len);
+    return at ? slice_of(at, len) : SLICE_EMPTY;
+}
+
+static void store(unsigned char *at, uint64_t value, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        at[i] = (unsigned char)(value >> (8 * i));
+}
+
+static int put_number(struct buffer *out, uint64_t value, size_t len)
+{
+    unsigned char bytes[8];
+    store(bytes, value, len);
+    return buffer_append(out, bytes, len);
+}
+
+int put_u8(struct buffer *out, uint8_t value)
+{
+    return put_number(out, value, 1);
+}
+
+int put_u16(struct buffer *out, uint16_t value)
+{
+    return put_number(out, value, 2);
+}
+
+int put_u32(struct buffer *out, uint32_t value)
+{
+    return put_number(out, value, 4);
+}
+
+int put_u64(struct buffer *out, uint64_t value)
+{
+    return put_number(out, value, 8);
+}
+
+int put_slice(struct buffer *out, struct slice value)
+{
+    INVARIANT(value.len <= UINT32_MAX, "a slice of 4 GiB or more in a frame");
+    if (put_u32(out, (uint32_t)value.len) != 0)
+        return -1;
+    if (buffer_append_slice(out, value) == 0)
+        return 0;
+    buffer_truncate(out, buffer_len(out) - 4);
+    return -1;
+}
+
+int frame_begin(struct buffer *out, uint16_t type, size_t *mark)
+{
+    unsigned char header[FRAME_HEADER_BYTES] = {0};
+    *mark = buffer_len(out);
+    store(header + 4, type, 2);
+    return buffer_append(out, header, sizeof header);
+}
+
+int frame_end(struct buffer *out, size_t mark, bool failed)
+{
+    if (failed) {
+        if (buffer_len(out) > mark)
+            buffer_truncate(out, mark);
+        errno = ENOMEM;
+        return -1;
+    }
+    size_t payload = buffer_len(out) - mark - FRAME_HEADER_BYTES;
+    INVARIANT(payload <= UINT32_MAX, "a frame of 4 GiB or more");
+    store((unsigned char *)buffer_bytes(out) + mark, payload, 4);
+    return 0;
+}
+
+long frame_parse(struct slice bytes, size_t max_payload, struct frame *frame)
+{
+    if (bytes.len < FRAME_HEADER_BYTES)
+        return 0;
+    struct frame_reader reader = reader_of(bytes);
+    size_t len = get_u32(&reader);
+    frame->type = get_u16(&reader);
+    if (get_u16(&reader) != 0 || len > max_payload) {
+        errno = EPROTO;
+        return -1;
+    }
+    if (reader.left < len)
+        return 0;
+    frame->payload = slice_of(reader.at, len);
+    return (long)(FRAME_HEADER_BYTES + len);
+}

@@ -1,0 +1,210 @@
+#include "io/data_channel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/invariant.h"
+#include "base/log.h"
+
+enum { READ_PER_ROUND = 64 << 10, CHANNEL_MAGIC = 0x6461636e };
+
+struct data_channel {
+    unsigned magic;
+    struct ev_loop *loop;
+    ev_io readable;
+    ev_io writable;
+    ev_prepare round_end;
+    struct buffer in;
+    struct buffer out;
+    enum data_direction receives;
+    const struct data_channel_handlers *handlers;
+    void *context;
+    bool congested;
+    bool lost;
+    bool closed;   /* by the owner, while one of our callbacks runs */
+    unsigned busy; /* callbacks running: the memory outlives them */
+};
+
+static void destroy(struct data_channel *channel)
+{
+    buffer_free(&channel->in);
+    buffer_free(&channel->out);
+    channel->magic = 0;
+    free(channel);
+}
+
+static void leave(struct data_channel *channel)
+{
+    if (--channel->busy == 0 && channel->closed)
+        destroy(channel);
+}
+
+static void stop_watching(struct data_channel *channel)
+{
+    ev_io_stop(channel->loop, &channel->readable);
+    ev_io_stop(channel->loop, &channel->writable);
+    ev_prepare_stop(channel->loop, &channel->round_end);
+}
+
+static void lose(struct data_channel *channel)
+{
+    if (channel->lost || channel->closed)
+        return;
+    channel->lost = true;
+    stop_watching(channel);
+    channel->handlers->on_lost(channel->context);
+}
+
+static void handle_frame(struct data_channel *channel, const struct frame *frame)
+{
+    const struct frame_rule *rule = data_frame_rule(frame->type);
+    INVARIANT(rule && rule->direction == (int)channel->receives &&
+                  frame->payload.len <= rule->max_payload,
+              "an unknown or oversized frame on a data channel");
+    channel->handlers->on_frame(channel->context, frame->type, frame->payload);
+}
+
+static void handle_frames(struct data_channel *channel)
+{
+    size_t done = 0;
+    while (!channel->closed) {
+        struct slice rest = buffer_slice(&channel->in);
+        rest = slice_of(rest.data + done, rest.len - done);
+        struct frame frame;
+        long len = rest.len > 0 ? frame_parse(rest, DATA_FRAME_MAX_PAYLOAD, &frame) : 0;
+        INVARIANT(len >= 0, "a broken frame header on a data channel");
+        if (len == 0)
+            break;
+        handle_frame(channel, &frame);
+        done += (size_t)len;
+    }
+    buffer_consume(&channel->in, done);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    struct data_channel *channel = watcher->data;
+    CHECK_MAGIC(channel, CHANNEL_MAGIC);
+    char *room = buffer_reserve(&channel->in, READ_PER_ROUND);
+    if (!room) {
+        LOG_ERROR("channel-stalled", "why=\"no memory to read\"");
+        return;
+    }
+    ssize_t got = recv(channel->readable.fd, room, READ_PER_ROUND, 0);
+    channel->busy++;
+    if (got > 0) {
+        buffer_added(&channel->in, (size_t)got);
+        handle_frames(channel);
+    } else {
+        if (buffer_len(&channel->in) == 0)
+            buffer_free(&channel->in);
+        if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            lose(channel);
+    }
+    leave(channel);
+}
+
+/* Returns false when the socket failed. */
+static bool send_out(struct data_channel *channel)
+{
+    while (buffer_len(&channel->out) > 0) {
+        struct slice rest = buffer_slice(&channel->out);
+        ssize_t sent = send(channel->readable.fd, rest.data, rest.len, MSG_NOSIGNAL);
+        if (sent < 0)
+            return errno == EAGAIN || errno == EINTR;
+        buffer_consume(&channel->out, (size_t)sent);
+        if ((size_t)sent < rest.len)
+            break;
+    }
+    return true;
+}
+
+static void flush(struct data_channel *channel)
+{
+    channel->busy++;
+    bool sound = send_out(channel);
+    size_t left = buffer_len(&channel->out);
+    if (left > DATA_CHANNEL_HIGH)
+        channel->congested = true;
+    if (sound && left > 0)
+        ev_io_start(channel->loop, &channel->writable);
+    else
+        ev_io_stop(channel->loop, &channel->writable);
+    if (!sound) {
+        lose(channel);
+    } else if (channel->congested && left <= DATA_CHANNEL_LOW) {
+        channel->congested = false;
+        if (channel->handlers->on_drained)
+            channel->handlers->on_drained(channel->context);
+    }
+    leave(channel);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    flush(watcher->data);
+}
+
+static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    (void)events;
+    ev_prepare_stop(loop, watcher);
+    flush(watcher->data);
+}
+
+struct data_channel *data_channel_open(struct ev_loop *loop, int fd, enum data_direction receives,
+                                       const struct data_channel_handlers *handlers, void *context)
+{
+    struct data_channel *channel = calloc(1, sizeof *channel);
+    if (!channel)
+        return NULL;
+    channel->magic = CHANNEL_MAGIC;
+    channel->loop = loop;
+    channel->receives = receives;
+    channel->handlers = handlers;
+    channel->context = context;
+    ev_io_init(&channel->readable, on_readable, fd, EV_READ);
+    ev_io_init(&channel->writable, on_writable, fd, EV_WRITE);
+    ev_prepare_init(&channel->round_end, on_round_end);
+    channel->readable.data = channel->writable.data = channel->round_end.data = channel;
+    ev_io_start(loop, &channel->readable);
+    return channel;
+}
+
+void data_channel_close(struct data_channel *channel)
+{
+    if (!channel)
+        return;
+    CHECK_MAGIC(channel, CHANNEL_MAGIC);
+    INVARIANT(!channel->closed, "a data channel was closed twice");
+    stop_watching(channel);
+    close(channel->readable.fd);
+    channel->closed = true;
+    if (channel->busy == 0)
+        destroy(channel);
+}
+
+struct buffer *data_channel_out(struct data_channel *channel)
+{
+    CHECK_MAGIC(channel, CHANNEL_MAGIC);
+    return &channel->out;
+}
+
+void data_channel_wrote(struct data_channel *channel)
+{
+    if (buffer_len(&channel->out) > DATA_CHANNEL_HIGH)
+        channel->congested = true;
+    if (!channel->lost && !channel->closed && !ev_is_active(&channel->writable))
+        ev_prepare_start(channel->loop, &channel->round_end);
+}
+
+bool data_channel_congested(const struct data_channel *channel)
+{
+    return channel->congested;
+}

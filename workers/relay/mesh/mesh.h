@@ -1,0 +1,62 @@
+/* The mesh: MMRP over ZeroMQ with the relays of other hosts. Knows sockets, peers, handshakes and
+ * routes; knows nothing of sessions and mailboxes.
+ *
+ * One ROUTER is bound on server.mmrp.bind; one DEALER per peer is connected to that peer's ROUTER,
+ * with our cluster ID as its identity. What we send to a peer leaves by its DEALER while that is
+ * connected, else by the ROUTER when the peer's DEALER reached it. Nothing blocks. */
+#ifndef MSGSERVER_RELAY_MESH_MESH_H
+#define MSGSERVER_RELAY_MESH_MESH_H
+
+#include <ev.h>
+
+#include "codecs/envelope.h"
+#include "codecs/settings.h"
+
+struct mesh;
+
+struct mesh_handlers {
+    /* An envelope for us: our identity is consumed, and what is left of the route is empty or one
+     * entry that names an attachment of ours ("<cluster ID>:<handle>"). Valid during the call.
+     * Handshakes are not passed on. Broadcasts were already forwarded as their route says. */
+    void (*on_envelope)(void *context, const struct envelope *envelope);
+    /* A peer turned reachable (`up`), after its handshake; or unreachable. `is_msgserver`: it
+     * answers msgserver.request. */
+    void (*on_peer)(void *context, struct slice cluster_id, bool up, bool is_msgserver);
+    /* A peer takes envelopes again after mesh_send() failed with EAGAIN. */
+    void (*on_writable)(void *context, struct slice cluster_id);
+};
+
+/* Binds the ROUTER. `bound_port`: what an earlier relay of this host was bound to, or 0; it
+ * overrides a configured "*". Without server.mmrp.bind.port there is a mesh of one: no sockets.
+ * Returns NULL with `why` filled (a sentence with the address). */
+struct mesh *mesh_open(struct ev_loop *loop, const struct settings *settings, uint16_t bound_port,
+                       const struct mesh_handlers *handlers, void *context, char *why,
+                       size_t why_room);
+void mesh_close(struct mesh *mesh);
+
+/* "host:port"; the port is 0 without a mesh. Valid as long as the mesh. */
+struct slice mesh_cluster_id(const struct mesh *mesh);
+uint16_t mesh_port(const struct mesh *mesh);
+
+/* All peers that discovery knows, as the PEERS frame's run of (cluster ID, URI). Peers that are not
+ * in it are let go when their connection ends too; ourselves is left out. Returns 0, or -1 with
+ * errno EPROTO. */
+int mesh_set_peers(struct mesh *mesh, struct slice peers);
+
+struct mesh_peer_state {
+    bool known;        /* discovery announced it, or its handshake came */
+    bool up;           /* connected, and its handshake came */
+    bool is_msgserver; /* answers msgserver.request */
+};
+struct mesh_peer_state mesh_peer(const struct mesh *mesh, struct slice cluster_id);
+
+/* Queues one envelope for route[0]; our identity is put on the return route when it tracks. Returns
+ * 0, or -1 with errno EHOSTUNREACH (no such peer, or not connected), EAGAIN (its queue is full:
+ * on_writable() will follow) or ENOMEM. On failure nothing was sent. */
+int mesh_send(struct mesh *mesh, const struct envelope *envelope);
+
+/* Sends one broadcast body to every peer that is up ("*:c"). Returns how many took it; the others
+ * are counted in `*failed`. */
+uint32_t mesh_broadcast(struct mesh *mesh, struct slice body, uint32_t *failed);
+
+#endif
