@@ -27,8 +27,10 @@ int cluster_host_of(const struct settings *settings, char host[CLUSTER_HOST_ROOM
 /* What we announce, in order: server.mmrp.advertise; a loopback server.mmrp.bind.host; the IPv4
  * addresses of server.serviceDiscovery.options.interface; all non-internal ones; 127.0.0.1.
  * The interface must have an IPv4 address. `addresses` is overwritten; free it with
- * string_list_free(). Returns 0, or -1 with `why` filled and nothing to free. */
+ * addresses_free(). Returns 0, or -1 with `why` filled and nothing to free. */
 int announced_addresses(const struct settings *settings, struct string_list *addresses, char *why,
                         size_t why_room);
+
+void addresses_free(struct string_list *addresses);
 
 #endif
