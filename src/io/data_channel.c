@@ -15,7 +15,7 @@ struct data_channel {
     struct ev_loop *loop;
     ev_io readable;
     ev_io writable;
-    ev_prepare round_end;
+    ev_prepare round_end; /* never started: fed, see data_channel_wrote() */
     struct buffer in;
     struct buffer out;
     enum data_direction receives;
@@ -45,7 +45,7 @@ static void stop_watching(struct data_channel *channel)
 {
     ev_io_stop(channel->loop, &channel->readable);
     ev_io_stop(channel->loop, &channel->writable);
-    ev_prepare_stop(channel->loop, &channel->round_end);
+    ev_clear_pending(channel->loop, &channel->round_end);
 }
 
 static void lose(struct data_channel *channel)
@@ -153,8 +153,8 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 
 static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
+    (void)loop;
     (void)events;
-    ev_prepare_stop(loop, watcher);
     flush(watcher->data);
 }
 
@@ -172,6 +172,7 @@ struct data_channel *data_channel_open(struct ev_loop *loop, int fd, enum data_d
     ev_io_init(&channel->readable, on_readable, fd, EV_READ);
     ev_io_init(&channel->writable, on_writable, fd, EV_WRITE);
     ev_prepare_init(&channel->round_end, on_round_end);
+    ev_set_priority(&channel->round_end, EV_MINPRI);
     channel->readable.data = channel->writable.data = channel->round_end.data = channel;
     ev_io_start(loop, &channel->readable);
     return channel;
@@ -200,8 +201,10 @@ void data_channel_wrote(struct data_channel *channel)
 {
     if (buffer_len(&channel->out) > DATA_CHANNEL_HIGH)
         channel->congested = true;
+    /* An event of the lowest priority, fed by hand, comes after everything else that is due in this
+     * round; a prepare watcher started by another prepare watcher would wait for the next. */
     if (!channel->lost && !channel->closed && !ev_is_active(&channel->writable))
-        ev_prepare_start(channel->loop, &channel->round_end);
+        ev_feed_event(channel->loop, &channel->round_end, EV_PREPARE);
 }
 
 bool data_channel_congested(const struct data_channel *channel)
