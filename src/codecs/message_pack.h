@@ -10,13 +10,14 @@
 /* Bytes that the pack of a run (as in FRAME_DELIVER, not empty) takes, so that a header can be
  * written before it. */
 size_t message_pack_len(struct slice run);
-/* Appends {"1":[…],"2":[…]}. Returns 0, or -1 with errno ENOMEM and `out` as it was. */
+/* Appends {"1":[…],"2":[…]}. Returns 0, or -1 with `out` as it was and errno ENOMEM, or EPROTO for
+ * a broken run. */
 int message_pack_put(struct buffer *out, struct slice run);
 /* {"0":[["session.unset","noSession"]]} */
 int message_pack_put_unset(struct buffer *out, const char *reason);
 
 /* One event of an event stream per message: "id: 5\ndata: {"5":[…]}\n\n"; a body with line breaks
- * gets one data line for each. */
+ * gets one data line for each. Returns as message_pack_put() does. */
 int event_stream_put(struct buffer *out, struct slice run);
 /* The same for session.unset; without an id, so that Last-Event-ID stays. */
 int event_stream_put_unset(struct buffer *out, const char *reason);
