@@ -20,11 +20,13 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
 #define FIELDS_READ_STATUS(F)
 
 /* The answer to create, read and delete; all but `outcome` is empty unless it is QUEUED (for
- * create: made, read: found, delete: deleted). Times are in ms. */
+ * create: made, read: found, delete: deleted). Times are in ms. `adopted`: the record only points
+ * to a mailbox at another home, and its key does not name that home. */
 #define FIELDS_SESSION(F)                                                                          \
     F(u8, outcome)                                                                                 \
     F(slice, address)                                                                              \
     F(slice, home)                                                                                 \
+    F(u8, adopted)                                                                                 \
     F(u64, ttl_ms)                                                                                 \
     F(u64, age_ms)                                                                                 \
     F(u8, attached)                                                                                \
@@ -69,7 +71,7 @@ const struct frame_rule *request_rule(uint16_t type);
     OUTCOME(HOST_GONE, "hostGone", "the session's home host cannot be reached")                    \
     OUTCOME(TIMED_OUT, "timedOut", "the home host did not answer; it may have been stored")        \
     OUTCOME(EXISTS, "exists", "a session with this key exists already")                            \
-    OUTCOME(INVALID, "invalid", "a message for this session is not acceptable")
+    OUTCOME(INVALID_KEY, "invalidSessionKey", "not a session key: expected actor:secret~home")
 
 #define OUTCOME_ENUM(NAME, code, sentence) OUTCOME_##NAME,
 enum outcome { OUTCOMES(OUTCOME_ENUM) OUTCOME_COUNT };
