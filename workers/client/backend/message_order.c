@@ -49,7 +49,7 @@ static int add_bodies(struct message_order *order, struct slice array, uint64_t 
                       struct order_error *error)
 {
     struct slice body;
-    if (json_kind_of(array) != JSON_ARRAY)
+    if (json_kind_of(array) != JSON_KIND_ARRAY)
         return refuse(error, API_BAD_REQUEST,
                       "\"messages\" must be an array of messages, each an array of events.");
     while (json_next_element(&array, &body))
@@ -84,11 +84,12 @@ static int read_member(struct message_order *order, struct slice name, struct sl
 static int read_members(struct message_order *order, struct slice text, bool with_to,
                         uint64_t max_body, struct order_error *error)
 {
-    struct slice name, value, rest = text;
+    struct slice name, value, rest;
     struct json_error wrong;
     if (!json_check(text, &wrong))
         return refuse(error, API_BAD_JSON, "Not JSON: %s at byte %zu.", wrong.what, wrong.offset);
-    if (json_kind_of(text) != JSON_OBJECT)
+    text = rest = json_trim(text);
+    if (json_kind_of(text) != JSON_KIND_OBJECT)
         return refuse(error, API_BAD_REQUEST, "Send a JSON object with %s\"message\".",
                       with_to ? "\"to\" and " : "");
     while (json_next_member(&rest, &name, &value))

@@ -84,7 +84,7 @@ static int refuse_recipients(struct order_error *error)
 static int add_recipient(struct send_batch *batch, uint32_t line, struct slice key,
                          struct order_error *error)
 {
-    if (json_kind_of(key) != JSON_STRING)
+    if (json_kind_of(key) != JSON_KIND_STRING)
         return refuse_recipients(error);
     if (batch->count == batch->room) {
         size_t room = batch->room ? batch->room * 2 : 16;
@@ -102,7 +102,7 @@ static int add_recipient(struct send_batch *batch, uint32_t line, struct slice k
 static int add_recipients(struct send_batch *batch, uint32_t line, struct slice to,
                           struct order_error *error)
 {
-    if (json_kind_of(to) != JSON_ARRAY)
+    if (json_kind_of(to) != JSON_KIND_ARRAY)
         return add_recipient(batch, line, to, error);
     size_t before = batch->count;
     struct slice key;

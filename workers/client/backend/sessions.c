@@ -81,7 +81,7 @@ static const char *read_wish(struct session_wish *wish, json_t *document)
     return NULL;
 }
 
-static int put_session(struct buffer *out, const struct frame_session *session)
+static int put_session_json(struct buffer *out, const struct frame_session *session)
 {
     char key[SESSION_KEY_MAX + 1];
     struct slice key_home = session->adopted ? SLICE_EMPTY : session->home;
@@ -116,7 +116,7 @@ static void answer_session(struct exchange *exchange, struct slice payload, cons
         answer_outcome(exchange, OUTCOME_HOST_GONE);
     } else if (session.outcome != OUTCOME_QUEUED) {
         answer_outcome(exchange, session.outcome);
-    } else if (put_session(&body, &session) != 0) {
+    } else if (put_session_json(&body, &session) != 0) {
         buffer_free(&body);
         answer_failure(exchange, REQUEST_NO_MEMORY);
     } else {
