@@ -25,6 +25,8 @@ const struct setting_row SETTING_ROWS[] = {
 };
 const size_t SETTING_ROW_COUNT = sizeof SETTING_ROWS / sizeof *SETTING_ROWS;
 
+enum { WORKERS_MAX = 256 }; /* the table's bound of server.workers */
+
 enum value_form { FORM_TEXT, FORM_NUMBER, FORM_BOOL, FORM_LIST };
 
 static enum value_form form_of(enum setting_type type)
@@ -83,6 +85,8 @@ static int parse_workers(struct slice text, uint64_t *value)
     if (parse_bool(text, &per_cpu) == 0) {
         long cpus = per_cpu ? sysconf(_SC_NPROCESSORS_ONLN) : 1;
         *value = cpus > 0 ? (uint64_t)cpus : 1;
+        if (*value > WORKERS_MAX) /* as many as a number could ask for */
+            *value = WORKERS_MAX;
         return 0;
     }
     if (parse_u64(text, value) != 0)
@@ -100,7 +104,7 @@ static int level_named(struct slice name)
     return -1;
 }
 
-static int parse_levels(struct slice text, uint64_t *mask)
+static int parse_level_range(struct slice text, uint64_t *mask)
 {
     static const char *const RANGES[] = {">=", "<=", ">", "<", ""};
     const uint64_t every = (1u << LOG_LEVELS) - 1;
@@ -120,6 +124,23 @@ static int parse_levels(struct slice text, uint64_t *mask)
     const uint64_t masks[] = {from, (every & ~from) | only, from & ~only, every & ~from, only};
     *mask = masks[range];
     return *mask ? 0 : fail(EINVAL);
+}
+
+/* One range, or several joined by commas. */
+static int parse_levels(struct slice text, uint64_t *mask)
+{
+    *mask = 0;
+    for (;;) {
+        const char *comma = text.len ? memchr(text.data, ',', text.len) : NULL;
+        size_t len = comma ? (size_t)(comma - text.data) : text.len;
+        uint64_t range;
+        if (parse_level_range(slice_of(text.data, len), &range) != 0)
+            return -1;
+        *mask |= range;
+        if (!comma)
+            return 0;
+        text = slice_of(comma + 1, text.len - len - 1);
+    }
 }
 
 static int parse_number(const struct setting_row *row, struct slice text, uint64_t *value)
@@ -273,21 +294,27 @@ void settings_free(struct settings *settings)
     memset(settings, 0, sizeof *settings);
 }
 
+/* One range where that says it all, else the levels joined by commas. */
 static int print_levels(uint64_t mask, struct buffer *out)
 {
-    for (int level = 0; level < LOG_LEVELS; level++) {
-        const char *name = LOG_LEVEL_NAMES[level];
-        for (const char *const *range = (const char *const[]){">=", "<=", ""}; **range; range++) {
-            char text[32];
-            uint64_t ranged;
-            snprintf(text, sizeof text, "%s%s", *range, name);
-            if (parse_levels(slice_from_string(text), &ranged) == 0 && ranged == mask)
-                return buffer_append_string(out, text);
-        }
-        if (mask == 1ull << level)
-            return buffer_append_string(out, name);
+    static const char *const RANGES[] = {">=", "<=", ""};
+    for (int i = 0; i < LOG_LEVELS * 3; i++) {
+        char text[32];
+        uint64_t ranged;
+        snprintf(text, sizeof text, "%s%s", RANGES[i % 3], LOG_LEVEL_NAMES[i / 3]);
+        if (parse_levels(slice_from_string(text), &ranged) == 0 && ranged == mask)
+            return buffer_append_string(out, ranged == (1u << LOG_LEVELS) - 1 ? "all" : text);
     }
-    return buffer_append_string(out, "all");
+    const char *separator = "";
+    for (int level = 0; level < LOG_LEVELS; level++) {
+        if (!(mask & 1ull << level))
+            continue;
+        if (buffer_append_string(out, separator) != 0 ||
+            buffer_append_string(out, LOG_LEVEL_NAMES[level]) != 0)
+            return -1;
+        separator = ",";
+    }
+    return 0;
 }
 
 static int print_number(const struct setting_row *row, uint64_t value, struct buffer *out)

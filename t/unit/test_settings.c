@@ -61,16 +61,25 @@ START_TEST(log_level_ranges)
     static const struct {
         const char *text;
         uint64_t mask;
-    } GOOD[] = {{"all", 0x1ff}, {">=warning", 0x1f0}, {">warning", 0x1e0},
-                {"<=debug", 3}, {"<debug", 1},        {"info", 4}};
+    } GOOD[] = {{"all", 0x1ff},          {">=warning", 0x1f0}, {">warning", 0x1e0},
+                {"<=debug", 3},          {"<debug", 1},        {"info", 4},
+                {"info,>=alert", 0x184}, {"info,error", 0x24}};
     struct settings settings;
     ck_assert_int_eq(settings_init(&settings), 0);
     for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++) {
         ck_assert_int_eq(set(&settings, "logging.level", GOOD[i].text), 0);
         ck_assert_uint_eq(settings.log_levels, GOOD[i].mask);
+        struct buffer printed = {0};
+        const struct setting_row *row = setting_row_find("logging.level");
+        ck_assert_int_eq(setting_print(&settings, row, &printed), 0);
+        ck_assert_int_eq(setting_set(&settings, row, buffer_slice(&printed)), 0);
+        ck_assert_uint_eq(settings.log_levels, GOOD[i].mask);
+        buffer_free(&printed);
     }
     ck_assert_int_eq(set(&settings, "logging.level", "loud"), -1);
     ck_assert_int_eq(set(&settings, "logging.level", "<verbose"), -1);
+    ck_assert_int_eq(set(&settings, "logging.level", "info,"), -1);
+    ck_assert_int_eq(set(&settings, "logging.level", ""), -1);
     settings_free(&settings);
 }
 END_TEST
