@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# run.sh BUILD [--quick] [--json FILE] [SCENARIO...]: measures the programs in BUILD. Figures depend
+# on the machine; compare only what one run measured side by side.
+set -u
+build=$(readlink -f "${1:?build directory}")
+shift
+quick= json= scenarios=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick) quick=1 ;;
+	--json)
+		[ $# -gt 1 ] || { echo "bench: --json needs a file"; exit 64; }
+		json=$(readlink -m "$2")
+		shift
+		;;
+	idle) scenarios="$scenarios $1" ;;
+	*)
+		echo "bench: no scenario \"$1\"; there is: idle"
+		exit 64
+		;;
+	esac
+	shift
+done
+cd "$(dirname "$0")"
+ulimit -n "$(ulimit -Hn)"
+export MSGSERVER_BUILD=$build BENCH_QUICK=$quick
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+for scenario in ${scenarios:-idle}; do
+	node "$scenario.js" "$results" || { echo "bench: $scenario failed"; exit 1; }
+done
+[ -z "$json" ] || node -e '
+	const lines = require("fs").readFileSync(process.argv[1], "utf8").trim().split("\n");
+	console.log(JSON.stringify(Object.assign({}, ...lines.map((line) => JSON.parse(line))), null, 2));
+' "$results" >"$json"
