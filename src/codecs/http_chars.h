@@ -14,7 +14,9 @@ static inline bool http_is_digit(char c)
 
 static inline char http_to_lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c >= 'A' && c <= 'Z')
+        c = (char)(c - 'A' + 'a');
+    return c;
 }
 
 static inline bool http_is_alphanumeric(char c)

@@ -1,11 +1,9 @@
 #include "unit.h"
 
-#include <stdio.h>
-
 #include "base/buffer.h"
 #include "codecs/http_request.h"
 
-enum { MAX_HEAD = 1024, MAX_BODY = 64 };
+enum { MAX_HEAD = 1024 };
 
 #define HOST      "Host: h\r\n"
 #define GET_HOST  "GET / HTTP/1.1\r\n" HOST
