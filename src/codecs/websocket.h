@@ -55,7 +55,9 @@ struct websocket_event {
 };
 
 /* Takes bytes from the front of `*in` (which moves on) up to the end of the next event. Unmasks in
- * place: `in` must be writable memory. `max_message` bounds a message over all its fragments. */
+ * place: `in` must be writable memory. `max_message` bounds a message over all its fragments. Call
+ * until it returns NONE, also with an empty `*in`: that call frees the memory of a payload that
+ * came in pieces. The rest of a binary message is skipped. Out of memory is an ERROR with 1011. */
 void websocket_decode(struct websocket_decoder *decoder, struct slice *in, size_t max_message,
                       struct websocket_event *event);
 void websocket_decoder_free(struct websocket_decoder *decoder);
