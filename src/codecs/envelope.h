@@ -13,6 +13,7 @@ enum {
     ENVELOPE_TRACK_ROUTE = 1,    /* bit 0 of the flags; the other bits survive forwarding */
     ENVELOPE_ROUTE_MAX = 16,     /* entries, either route: more is a loop or an attack */
     ENVELOPE_FRAMES_MAX = 65536, /* of a whole envelope */
+    ENVELOPE_TYPE_MAX = 64       /* bytes of a type's name, so that it is forwarded unallocated */
 };
 
 /* ENVELOPE_TYPE (NAME, text): the types that msgserver sends or understands. The last two are our
@@ -33,6 +34,7 @@ enum {
 #define ENVELOPE_TYPE_ENUM(NAME, text) ENVELOPE_##NAME,
 enum envelope_type { ENVELOPE_UNKNOWN, ENVELOPE_TYPES(ENVELOPE_TYPE_ENUM) ENVELOPE_TYPE_COUNT };
 
+/* "unknown" for UNKNOWN. */
 const char *envelope_type_name(enum envelope_type type);
 
 /* Slices are views of somebody else's bytes; `messages` is an array of the caller's. */
@@ -45,7 +47,7 @@ struct envelope {
     size_t return_route_len;
     uint8_t flags;
     enum envelope_type type;
-    struct slice type_name; /* as received; set for UNKNOWN types too */
+    struct slice type_name; /* as received; to emit, only an UNKNOWN type needs it */
 };
 
 enum envelope_error {
@@ -53,7 +55,9 @@ enum envelope_error {
     ENVELOPE_TOO_MANY_FRAMES,
     ENVELOPE_NO_SEPARATOR,   /* no empty frame after the route */
     ENVELOPE_NO_META,        /* the last frame is shorter than two bytes, or is not there */
+    ENVELOPE_TYPE_TOO_LONG,  /* more than ENVELOPE_TYPE_MAX bytes */
     ENVELOPE_ROUTE_TOO_LONG, /* either route has more than ENVELOPE_ROUTE_MAX entries */
+    ENVELOPE_EMPTY_HOP,      /* in the return route: an answer would be cut there and forged */
     ENVELOPE_ERRORS
 };
 const char *envelope_error_text(enum envelope_error error);

@@ -26,8 +26,9 @@ enum {
      */
     CHILD_STOP_LIMIT_MS = 1500,
 
-    /* A crash loop is throttled: the first restart waits RESTART_FIRST_MS when the process lived
-     * RESTART_STABLE_MS or longer, else twice the last wait, from RESTART_SLOW_MS up to the cap. */
+    /* A crash loop is throttled. The first restart of a slot, and one after a process that lived
+     * RESTART_STABLE_MS or longer, waits RESTART_FIRST_MS; any other twice the last wait, from
+     * RESTART_SLOW_MS up to the cap. */
     RESTART_FIRST_MS = 50,
     RESTART_SLOW_MS = 2000,
     RESTART_CAP_MS = 60000,

@@ -91,6 +91,8 @@ static void handle_packet(struct control_channel *channel, struct slice packet, 
     channel->handlers->on_frame(channel->context, frame.type, frame.payload, fd);
 }
 
+/* ECONNRESET says that the other end left frames unread when it closed, and comes before what it
+ * had sent itself: its last words follow, then the end. */
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
@@ -110,7 +112,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
         INVARIANT(!(message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)),
                   "a descriptor or bytes were lost on a control channel: raise LimitNOFILE");
         handle_packet(channel, slice_of(room, (size_t)got), received_descriptor(&message));
-    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+    } else if (got == 0 || (errno != EAGAIN && errno != EINTR && errno != ECONNRESET)) {
         lose(channel);
     }
     if (--channel->busy == 0 && channel->closed)

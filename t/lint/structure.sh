@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The rules of the tree that a compiler does not see: who may include whom, how long a file may be,
+# and what must not be left in it.
+set -u
+cd "$(dirname "$0")/../.."
+status=0
+complain() {
+	echo "structure: $*"
+	status=1
+}
+
+# forbid DIRECTORY PATTERN WHY: no file in the directory includes what the pattern says.
+forbid() {
+	local hits
+	hits=$(git grep -nE "^#include [<\"]($2)" -- "$1/*.[ch]" "$1/**/*.[ch]")
+	[ -z "$hits" ] || complain "$3:"$'\n'"$hits"
+}
+forbid src '(master|workers|t)/' "src/ includes a process"
+forbid src/base '(codecs|io)/|ev\.h|openssl|jansson|czmq|zmq' "src/base is not on libc alone"
+forbid src/codecs 'io/|ev\.h|czmq|zmq|zookeeper|yaml|sys/socket|unistd\.h>.*read' "a codec knows I/O"
+forbid src/io 'czmq|zmq|zookeeper|yaml|jansson|openssl' "src/io knows more than libev"
+forbid master 'workers/|czmq|zmq' "the master includes a worker or ZeroMQ"
+forbid workers/relay 'master/|workers/client/|yaml|zookeeper|openssl' "the relay includes what is not its own"
+forbid workers/client 'master/|workers/relay/|czmq|zmq|yaml|zookeeper' "the client worker includes what is not its own"
+
+while read -r lines file; do
+	[ "$file" = total ] || [ "$lines" -le 900 ] || complain "$file has $lines lines; 900 is the limit"
+done < <(git ls-files '*.c' '*.h' '*.js' '*.sh' bootstrap | xargs wc -l)
+
+markers=$(git grep -nE '\b(TODO|FIXME|XXX|HACK)\b' -- '*.c' '*.h' '*.js' '*.am' '*.ac' || true)
+[ -z "$markers" ] || complain "left-over markers:"$'\n'"$markers"
+exit $status
