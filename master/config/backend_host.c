@@ -68,7 +68,7 @@ int backend_host_default_bind(struct settings *settings)
 /* The bearer token goes into a header field: visible ASCII only (RFC 6750, 2.1). */
 static const char *token_mistake(struct slice token)
 {
-    if (token.len == 0)
+    if (!token.data || token.len == 0)
         return "the token file is empty; accepted: one line with the token";
     for (size_t i = 0; i < token.len; i++)
         if (token.data[i] <= 0x20 || token.data[i] > 0x7e)
@@ -90,11 +90,15 @@ static int make_path_whole(const char *directory, struct settings *settings)
     return result;
 }
 
+static bool is_line_end(char byte)
+{
+    return byte == '\n' || byte == '\r';
+}
+
 static int take_token(struct slice token, struct mark mark, struct settings *settings,
                       struct diagnostics *diagnostics)
 {
-    while (token.len > 0 &&
-           (token.data[token.len - 1] == '\n' || token.data[token.len - 1] == '\r'))
+    while (token.data && token.len > 0 && is_line_end(token.data[token.len - 1]))
         token.len--;
     const char *mistake = token_mistake(token);
     if (!mistake)

@@ -162,8 +162,7 @@ static const char *url_endpoint(const struct binding *binding, const struct yaml
 static void warn_of_unknown_parts(const struct binding *binding, const struct yaml_node *bind)
 {
     static const char *const PARTS[] = {"host", "port", "file"};
-    const struct yaml_node *child;
-    DL_FOREACH(bind->children, child) {
+    for (const struct yaml_node *child = bind->children; child; child = child->next) {
         unsigned edits;
         const char *nearest = nearest_name(child->key, PARTS, 3, &edits);
         if (edits > 0)

@@ -149,8 +149,7 @@ static void check_level(const char *path, const struct yaml_node *node, struct l
         report_no_mapping(path, level, node, diagnostics);
         return;
     }
-    const struct yaml_node *child;
-    DL_FOREACH(node->children, child) {
+    for (const struct yaml_node *child = node->children; child; child = child->next) {
         char child_path[PATH_ROOM];
         struct level below;
         if (!has_name(level, child->key)) {

@@ -30,8 +30,8 @@ static void replace_child(struct yaml_node *base, struct yaml_node *old, struct 
 
 void layers_merge(struct yaml_node *base, struct yaml_node *layer)
 {
-    struct yaml_node *child, *after;
-    DL_FOREACH_SAFE(layer->children, child, after) {
+    while (layer->children) {
+        struct yaml_node *child = layer->children;
         struct yaml_node *old = yaml_child(base, slice_from_string(child->key));
         DL_DELETE(layer->children, child);
         if (old)

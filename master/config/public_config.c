@@ -39,7 +39,6 @@ static bool put(json_t *object, const char *key, json_t *value)
 
 static json_t *json_of(const struct yaml_node *node)
 {
-    const struct yaml_node *child;
     json_t *json;
     switch (node->kind) {
     case YAML_NULL:
@@ -48,7 +47,7 @@ static json_t *json_of(const struct yaml_node *node)
         return node->quoted ? json_string(node->text) : number_or_string(node);
     case YAML_LIST:
         json = json_array();
-        DL_FOREACH(node->children, child) {
+        for (const struct yaml_node *child = node->children; child; child = child->next) {
             if (json_array_append_new(json, json_of(child)) != 0) {
                 json_decref(json);
                 return NULL;
@@ -59,7 +58,7 @@ static json_t *json_of(const struct yaml_node *node)
         break;
     }
     json = json_object();
-    DL_FOREACH(node->children, child) {
+    for (const struct yaml_node *child = node->children; child; child = child->next) {
         if (!put(json, child->key, json_of(child))) {
             json_decref(json);
             return NULL;
@@ -78,10 +77,9 @@ static bool is_ours(const char *transport, const char *key)
 static bool add_extras(json_t *transport, const char *name, const struct yaml_node *transports)
 {
     const struct yaml_node *node = yaml_child(transports, slice_from_string(name));
-    const struct yaml_node *child;
     if (!node || node->kind != YAML_MAP)
         return true;
-    DL_FOREACH(node->children, child)
+    for (const struct yaml_node *child = node->children; child; child = child->next)
         if (!is_ours(name, child->key) && !put(transport, child->key, json_of(child)))
             return false;
     return true;

@@ -178,8 +178,7 @@ static struct yaml_node *copy_node(struct parse *parse, const struct yaml_node *
         return NULL;
     copy->quoted = from->quoted;
     copy->text = from->text;
-    const struct yaml_node *child;
-    DL_FOREACH(from->children, child) {
+    for (const struct yaml_node *child = from->children; child; child = child->next) {
         struct yaml_node *child_copy = copy_node(parse, child, depth + 1);
         if (!child_copy)
             return NULL;
@@ -365,10 +364,9 @@ struct yaml_node *yaml_tree_parse(struct slice text, const char *file, struct po
 
 struct yaml_node *yaml_child(const struct yaml_node *map, struct slice key)
 {
-    struct yaml_node *child;
     if (!map || map->kind != YAML_MAP)
         return NULL;
-    DL_FOREACH(map->children, child)
+    for (struct yaml_node *child = map->children; child; child = child->next)
         if (slice_equals_string(key, child->key))
             return child;
     return NULL;
