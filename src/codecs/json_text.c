@@ -392,21 +392,24 @@ static size_t container_len(struct slice text)
     return i;
 }
 
+static bool ends_scalar(char byte)
+{
+    return is_white((unsigned char)byte) || byte == ',' || byte == ']' || byte == '}';
+}
+
 static size_t value_len(struct slice text)
 {
+    size_t len = 0;
     switch (json_kind_of(text)) {
     case JSON_KIND_STRING:
         return string_len(text);
     case JSON_KIND_ARRAY:
     case JSON_KIND_OBJECT:
         return container_len(text);
-    default: {
-        size_t i = 0;
-        while (i < text.len && !is_white((unsigned char)text.data[i]) &&
-               !memchr(",]}", text.data[i], 3))
-            i++;
-        return i;
-    }
+    default:
+        while (len < text.len && !ends_scalar(text.data[len]))
+            len++;
+        return len;
     }
 }
 
