@@ -22,6 +22,7 @@ struct data_channel {
     const struct data_channel_handlers *handlers;
     void *context;
     bool congested;
+    bool deaf; /* the other end takes nothing more; what it wrote before is still read */
     bool lost;
     bool closed;   /* by the owner, while one of our callbacks runs */
     unsigned busy; /* callbacks running: the memory outlives them */
@@ -108,25 +109,37 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
     leave(channel);
 }
 
-/* Returns false when the socket failed. */
-static bool send_out(struct data_channel *channel)
+/* Returns 0, also when the socket is full, or -1 with errno. */
+static int send_out(struct data_channel *channel)
 {
     while (buffer_len(&channel->out) > 0) {
         struct slice rest = buffer_slice(&channel->out);
         ssize_t sent = send(channel->readable.fd, rest.data, rest.len, MSG_NOSIGNAL);
         if (sent < 0)
-            return errno == EAGAIN || errno == EINTR;
+            return errno == EAGAIN || errno == EINTR ? 0 : -1;
         buffer_consume(&channel->out, (size_t)sent);
         if ((size_t)sent < rest.len)
             break;
     }
-    return true;
+    return 0;
+}
+
+/* The other end is gone, but its last frames (confirmations, answers) may still wait to be read:
+ * the reading side finds the end after them. */
+static void drop_unsent(struct data_channel *channel)
+{
+    channel->deaf = true;
+    buffer_free(&channel->out);
 }
 
 static void flush(struct data_channel *channel)
 {
     channel->busy++;
-    bool sound = send_out(channel);
+    bool sound = send_out(channel) == 0;
+    if (!sound && (errno == EPIPE || errno == ECONNRESET)) {
+        sound = true;
+        drop_unsent(channel);
+    }
     size_t left = buffer_len(&channel->out);
     if (left > DATA_CHANNEL_HIGH)
         channel->congested = true;
@@ -136,7 +149,7 @@ static void flush(struct data_channel *channel)
         ev_io_stop(channel->loop, &channel->writable);
     if (!sound) {
         lose(channel);
-    } else if (channel->congested && left <= DATA_CHANNEL_LOW) {
+    } else if (channel->congested && !channel->deaf && left <= DATA_CHANNEL_LOW) {
         channel->congested = false;
         if (channel->handlers->on_drained)
             channel->handlers->on_drained(channel->context);
@@ -199,11 +212,15 @@ struct buffer *data_channel_out(struct data_channel *channel)
 
 void data_channel_wrote(struct data_channel *channel)
 {
+    if (channel->lost || channel->deaf) {
+        buffer_free(&channel->out);
+        return;
+    }
     if (buffer_len(&channel->out) > DATA_CHANNEL_HIGH)
         channel->congested = true;
     /* An event of the lowest priority, fed by hand, comes after everything else that is due in this
      * round; a prepare watcher started by another prepare watcher would wait for the next. */
-    if (!channel->lost && !channel->closed && !ev_is_active(&channel->writable))
+    if (!channel->closed && !ev_is_active(&channel->writable))
         ev_feed_event(channel->loop, &channel->round_end, EV_PREPARE);
 }
 

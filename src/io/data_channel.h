@@ -37,7 +37,8 @@ struct data_channel *data_channel_open(struct ev_loop *loop, int fd, enum data_d
 void data_channel_close(struct data_channel *channel);
 
 struct buffer *data_channel_out(struct data_channel *channel);
-/* Something was put: it leaves at the end of this loop round. */
+/* Something was put: it leaves at the end of this loop round, or is dropped when the other end is
+ * gone. */
 void data_channel_wrote(struct data_channel *channel);
 bool data_channel_congested(const struct data_channel *channel);
 
