@@ -47,10 +47,15 @@ static void free_packet(struct control_channel *channel, struct packet *packet)
     free(packet);
 }
 
-static void destroy(struct control_channel *channel)
+static void free_waiting(struct control_channel *channel)
 {
     while (channel->waiting)
         free_packet(channel, channel->waiting);
+}
+
+static void destroy(struct control_channel *channel)
+{
+    free_waiting(channel);
     channel->magic = 0;
     free(channel);
 }
@@ -62,6 +67,7 @@ static void lose(struct control_channel *channel)
     channel->lost = true;
     ev_io_stop(channel->loop, &channel->readable);
     ev_io_stop(channel->loop, &channel->writable);
+    free_waiting(channel);
     channel->handlers->on_lost(channel->context);
 }
 
@@ -137,14 +143,23 @@ static int send_packet(int socket, const struct packet *packet)
     return sendmsg(socket, &message, MSG_NOSIGNAL) >= 0 ? 0 : -1;
 }
 
+static bool may_send_later(int error)
+{
+    return error == EAGAIN || error == EINTR || error == ENOBUFS || error == ENOMEM ||
+           error == ETOOMANYREFS;
+}
+
 /* A send to a child that just died fails; that it died shows on the reading side. */
 static void send_waiting(struct control_channel *channel)
 {
-    while (channel->waiting && !channel->lost) {
-        if (send_packet(channel->readable.fd, channel->waiting) != 0 &&
-            (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)) {
-            ev_io_start(channel->loop, &channel->writable);
-            return;
+    while (channel->waiting) {
+        if (send_packet(channel->readable.fd, channel->waiting) != 0) {
+            if (may_send_later(errno)) {
+                ev_io_start(channel->loop, &channel->writable);
+                return;
+            }
+            INVARIANT(errno == EPIPE || errno == ECONNRESET,
+                      "a control channel cannot send: is net.core.wmem_default below 200 kB?");
         }
         free_packet(channel, channel->waiting);
     }
@@ -195,6 +210,10 @@ void control_channel_close(struct control_channel *channel)
 int control_channel_send(struct control_channel *channel, struct buffer *frame, int fd)
 {
     CHECK_MAGIC(channel, CHANNEL_MAGIC);
+    if (channel->lost) {
+        buffer_free(frame);
+        return 0;
+    }
     struct packet *packet = calloc(1, sizeof *packet);
     if (!packet)
         return -1;
@@ -216,10 +235,11 @@ int control_channel_send(struct control_channel *channel, struct buffer *frame, 
 void control_channel_flush(struct control_channel *channel, int limit_ms)
 {
     uint64_t end = clock_monotonic_ms() + (uint64_t)limit_ms;
-    while (channel->waiting && !channel->lost) {
+    while (channel->waiting) {
         uint64_t now = clock_monotonic_ms();
         struct pollfd writable = {.fd = channel->readable.fd, .events = POLLOUT};
-        if (now >= end || poll(&writable, 1, (int)(end - now)) <= 0)
+        int ready = now < end ? poll(&writable, 1, (int)(end - now)) : 0;
+        if (ready == 0 || (ready < 0 && errno != EINTR))
             return;
         send_waiting(channel);
     }

@@ -32,7 +32,7 @@ void control_channel_close(struct control_channel *channel);
 
 /* Sends the one frame in `frame` (as put_*() wrote it) and empties the buffer. `fd` (-1: none)
  * stays the caller's: it is duplicated when the packet must wait. Returns 0, also when the other
- * end is already gone (on_lost tells); or -1 with errno: ENOMEM, EMFILE. */
+ * end is already gone (on_lost tells); or -1 with errno ENOMEM or EMFILE and the frame kept. */
 int control_channel_send(struct control_channel *channel, struct buffer *frame, int fd);
 
 /* Sends what waits, blocking for at most `limit_ms`: for the last words before an exit. */
