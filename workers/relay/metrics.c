@@ -1,0 +1,22 @@
+#include "workers/relay/metrics.h"
+
+#include "codecs/frame.h"
+
+const struct metric_row METRIC_ROWS[METRICS] = {
+#define METRIC(NAME, name, kind, text) [METRIC_##NAME] = {name, METRIC_##kind, text},
+#include "workers/relay/metrics.def"
+#undef METRIC
+};
+
+int metrics_put(const struct metrics *metrics, struct buffer *out)
+{
+    size_t mark = buffer_len(out);
+    for (int i = 0; i < METRICS; i++) {
+        if (put_slice(out, slice_from_string(METRIC_ROWS[i].name)) != 0 ||
+            put_u64(out, metrics->values[i]) != 0) {
+            buffer_truncate(out, mark);
+            return -1;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,280 @@
+#include "workers/relay/session_registry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/encoding.h"
+#include "base/invariant.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "codecs/session_key.h"
+
+enum {
+    SESSION_MAGIC = 0x73657373,
+    SECRET_BYTES = 16,
+    /* What a session takes beside its struct: allocation, hash buckets, an attachment. */
+    SESSION_SIDE_COST = 256,
+    TTL_MIN_MS = 1000,
+};
+static const uint64_t TTL_MAX_MS = 365ull * 24 * 3600 * 1000;
+
+void registry_init(struct session_registry *registry, const struct settings *settings,
+                   struct store *store, struct host_budget *budget, struct metrics *metrics,
+                   uint64_t now_ms)
+{
+    memset(registry, 0, sizeof *registry);
+    registry->next_tick = now_ms / SESSION_TICK_MS;
+    registry->mailbox_limits =
+        (struct mailbox_limits){settings->limit_mailbox_messages, settings->limit_mailbox_bytes};
+    registry->session_limit = settings->limit_sessions;
+    registry->default_ttl_ms = settings->session_ttl;
+    registry->store = store;
+    registry->budget = budget;
+    registry->metrics = metrics;
+}
+
+static struct session **wheel_slot(struct session_registry *registry, const struct session *session)
+{
+    return &registry->wheel[session->expires_ms / SESSION_TICK_MS % SESSION_WHEEL_SLOTS];
+}
+
+static uint64_t cost_of(size_t address_len, size_t home_len)
+{
+    return sizeof(struct session) + address_len + home_len + SESSION_SIDE_COST;
+}
+
+static void free_session(struct session_registry *registry, struct session *session)
+{
+    CHECK_MAGIC(session, SESSION_MAGIC);
+    if (!session->held)
+        DL_DELETE2(*wheel_slot(registry, session), session, wheel_prev, wheel_next);
+    HASH_DELETE(hh, registry->sessions, session);
+    budget_discharge(registry->budget,
+                     cost_of(session->address_len, session->home ? strlen(session->home) : 0));
+    session->magic = 0;
+    free(session->home);
+    free(session);
+}
+
+void registry_free(struct session_registry *registry)
+{
+    struct session *session, *next;
+    HASH_ITER(hh, registry->sessions, session, next) {
+        uint64_t bytes = 0;
+        mailbox_drop(&session->mailbox, registry->budget, &bytes);
+        free_session(registry, session);
+    }
+}
+
+static void tick_slot(struct session_registry *registry, struct session **slot, uint64_t now_ms)
+{
+    struct session *session, *next;
+    DL_FOREACH_SAFE2(*slot, session, next, wheel_next)
+    {
+        if (session->expires_ms <= now_ms)
+            registry->on_expired(registry->context, session);
+    }
+}
+
+void registry_tick(struct session_registry *registry, uint64_t now_ms)
+{
+    uint64_t end = now_ms / SESSION_TICK_MS;
+    uint64_t slots = end - registry->next_tick;
+    if (end < registry->next_tick)
+        return;
+    if (slots > SESSION_WHEEL_SLOTS)
+        slots = SESSION_WHEEL_SLOTS;
+    registry->next_tick = end;
+    for (uint64_t tick = end - slots; tick < end; tick++)
+        tick_slot(registry, &registry->wheel[tick % SESSION_WHEEL_SLOTS], now_ms);
+}
+
+struct session *session_find(const struct session_registry *registry, struct slice address)
+{
+    struct session *session;
+    HASH_FIND(hh, registry->sessions, address.data, address.len, session);
+    return session;
+}
+
+/* Writes the address, with a random secret when none is given. Returns its length, 0 when a part is
+ * not acceptable. */
+static size_t make_address(const struct session_order *order, char address[ADDRESS_MAX + 1])
+{
+    char made[4 * ((SECRET_BYTES + 2) / 3) + 1];
+    struct slice secret = order->secret;
+    if (secret.len == 0) {
+        unsigned char random[SECRET_BYTES];
+        random_bytes(random, sizeof random);
+        secret = slice_of(made, encode_base64url(random, sizeof random, made));
+    }
+    if (!actor_is_valid(order->actor) || !secret_is_valid(secret))
+        return 0;
+    const size_t prefix = strlen(ADDRESS_PREFIX);
+    memcpy(address, ADDRESS_PREFIX, prefix);
+    memcpy(address + prefix, order->actor.data, order->actor.len);
+    address[prefix + order->actor.len] = ':';
+    memcpy(address + prefix + order->actor.len + 1, secret.data, secret.len);
+    return prefix + order->actor.len + 1 + secret.len;
+}
+
+static struct session *new_session(struct slice address, struct slice home)
+{
+    struct session *session = calloc(1, sizeof *session + address.len);
+    if (!session)
+        return NULL;
+    session->magic = SESSION_MAGIC;
+    session->address_len = (uint16_t)address.len;
+    memcpy(session->address, address.data, address.len);
+    if (home.len > 0 && !(session->home = strndup(home.data, home.len))) {
+        free(session);
+        return NULL;
+    }
+    return session;
+}
+
+static void start_life(struct session_registry *registry, struct session *session, uint64_t ttl_ms,
+                       uint64_t now_ms)
+{
+    if (ttl_ms == 0)
+        ttl_ms = registry->default_ttl_ms;
+    else if (ttl_ms < TTL_MIN_MS)
+        ttl_ms = TTL_MIN_MS;
+    session->ttl_ms = ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS;
+    session->created_ms = now_ms;
+    session->held = true;
+    session_release(registry, session, now_ms);
+}
+
+enum outcome session_create(struct session_registry *registry, const struct session_order *order,
+                            uint64_t now_ms, struct session **result)
+{
+    char text[ADDRESS_MAX + 1];
+    struct slice address = slice_of(text, make_address(order, text));
+    if (address.len == 0 || (order->home.len > 0 && !cluster_id_is_valid(order->home)))
+        return OUTCOME_INVALID_KEY;
+    if (session_find(registry, address))
+        return OUTCOME_EXISTS;
+    uint64_t cost = cost_of(address.len, order->home.len);
+    if (HASH_COUNT(registry->sessions) >= registry->session_limit ||
+        budget_charge(registry->budget, cost) != 0)
+        return OUTCOME_OVER_LIMIT;
+    struct session *session = new_session(address, order->home);
+    if (session) {
+        HASH_ADD_KEYPTR(hh, registry->sessions, session->address, session->address_len, session);
+        if (session->hh.tbl) {
+            start_life(registry, session, order->ttl_ms, now_ms);
+            if (registry->store->engine->session_created(registry->store, address, order->home,
+                                                         session->ttl_ms) == 0) {
+                registry->on_stored(registry->context);
+                metric_add(registry->metrics, METRIC_SESSIONS_CREATED, 1);
+                metric_add(registry->metrics, METRIC_SESSIONS, 1);
+                *result = session;
+                return OUTCOME_QUEUED;
+            }
+            free_session(registry, session);
+            return OUTCOME_OVER_LIMIT;
+        }
+        free(session->home);
+        free(session);
+    }
+    budget_discharge(registry->budget, cost);
+    return OUTCOME_OVER_LIMIT;
+}
+
+static const struct {
+    enum metric sessions, messages;
+} END_METRICS[] = {
+    [SESSION_EXPIRED] = {METRIC_SESSIONS_EXPIRED, METRIC_DROPPED_EXPIRED},
+    [SESSION_DELETED] = {METRIC_SESSIONS_DELETED, METRIC_DROPPED_DELETED},
+    [SESSION_BROKEN] = {METRIC_SESSIONS_BROKEN, METRIC_DROPPED_BROKEN},
+};
+
+void session_end(struct session_registry *registry, struct session *session,
+                 enum session_end_cause cause)
+{
+    INVARIANT(!session->attachment, "a session ended under its attachment");
+    uint64_t bytes = 0;
+    uint32_t dropped = mailbox_drop(&session->mailbox, registry->budget, &bytes);
+    metric_sub(registry->metrics, METRIC_PENDING, dropped);
+    metric_sub(registry->metrics, METRIC_PENDING_BYTES, bytes);
+    metric_add(registry->metrics, END_METRICS[cause].messages, dropped);
+    metric_add(registry->metrics, END_METRICS[cause].sessions, 1);
+    metric_sub(registry->metrics, METRIC_SESSIONS, 1);
+    /* A store that cannot forget brings the session back at a restart: annoying, not wrong. */
+    if (registry->store->engine->session_deleted(registry->store, session_address(session)) != 0)
+        LOG_ERROR("store-failed", "operation=session-deleted errno=%d", errno);
+    registry->on_stored(registry->context);
+    free_session(registry, session);
+}
+
+void session_hold(struct session_registry *registry, struct session *session)
+{
+    CHECK_MAGIC(session, SESSION_MAGIC);
+    if (session->held)
+        return;
+    DL_DELETE2(*wheel_slot(registry, session), session, wheel_prev, wheel_next);
+    session->held = true;
+}
+
+void session_release(struct session_registry *registry, struct session *session, uint64_t now_ms)
+{
+    session_hold(registry, session);
+    session->held = false;
+    session->expires_ms = now_ms + session->ttl_ms;
+    DL_APPEND2(*wheel_slot(registry, session), session, wheel_prev, wheel_next);
+}
+
+static enum metric refusal_metric(int error)
+{
+    return error == EDQUOT ? METRIC_REFUSED_MAILBOX_FULL : METRIC_REFUSED_HOST_FULL;
+}
+
+int session_accept(struct session_registry *registry, struct session *session,
+                   struct blob *const *bodies, size_t count, uint64_t *first_id)
+{
+    CHECK_MAGIC(session, SESSION_MAGIC);
+    struct mailbox *mailbox = &session->mailbox;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += bodies[i]->len;
+    *first_id = mailbox->last_id + 1;
+    if (mailbox_reserve(mailbox, count, bytes, &registry->mailbox_limits, registry->budget) != 0 ||
+        registry->store->engine->accepted(registry->store, session_address(session), *first_id,
+                                          bodies, count) != 0) {
+        int error = errno;
+        mailbox_unreserve(mailbox, registry->budget);
+        metric_add(registry->metrics, refusal_metric(error), count);
+        errno = error;
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++)
+        mailbox_push(mailbox, bodies[i]);
+    registry->on_stored(registry->context);
+    metric_add(registry->metrics, METRIC_ACCEPTED, count);
+    metric_add(registry->metrics, METRIC_PENDING, count);
+    metric_add(registry->metrics, METRIC_PENDING_BYTES, bytes);
+    return 0;
+}
+
+bool session_confirm(struct session_registry *registry, struct session *session, uint64_t id)
+{
+    CHECK_MAGIC(session, SESSION_MAGIC);
+    struct mailbox *mailbox = &session->mailbox;
+    if (id > mailbox->last_id)
+        return false;
+    if (id > mailbox->sent_up_to)
+        id = mailbox->sent_up_to;
+    if (id < mailbox_first_pending(mailbox))
+        return true;
+    if (registry->store->engine->confirmed(registry->store, session_address(session), id) != 0) {
+        LOG_ERROR("store-failed", "operation=confirmed errno=%d", errno);
+        return true; /* they wait on, and come again */
+    }
+    registry->on_stored(registry->context);
+    uint64_t bytes = 0;
+    uint32_t count = mailbox_confirm(mailbox, id, registry->budget, &bytes);
+    metric_add(registry->metrics, METRIC_CONFIRMED, count);
+    metric_sub(registry->metrics, METRIC_PENDING, count);
+    metric_sub(registry->metrics, METRIC_PENDING_BYTES, bytes);
+    return true;
+}

@@ -1,0 +1,101 @@
+/* The sessions of this host by address, their time to live, and the one place where messages enter
+ * and leave mailboxes: limits, the store and the figures are kept here, so that they always agree.
+ *
+ * An adopted session is a record that only says where the mailbox is (a MAGE host). */
+#ifndef MSGSERVER_RELAY_SESSION_REGISTRY_H
+#define MSGSERVER_RELAY_SESSION_REGISTRY_H
+
+#include "base/table.h"
+#include "codecs/requests.h"
+#include "codecs/settings.h"
+#include "workers/relay/mailbox.h"
+#include "workers/relay/metrics.h"
+#include "workers/relay/store.h"
+
+struct attachment;
+
+struct session {
+    unsigned magic;
+    bool held; /* a client is attached: its time stands still, and it is not in the wheel */
+    uint16_t address_len;
+    struct session *wheel_prev, *wheel_next;
+    uint64_t created_ms; /* monotonic, as expires_ms */
+    uint64_t expires_ms;
+    uint64_t ttl_ms;
+    char *home;                    /* NULL: the mailbox is here */
+    struct attachment *attachment; /* the newest, or NULL */
+    struct mailbox mailbox;
+    /* What the last poll was given: an identical answer is held back. */
+    uint64_t polled_first, polled_last;
+    UT_hash_handle hh;
+    char address[];
+};
+
+enum {
+    SESSION_TICK_MS = 500, /* sessions end up to this much late */
+    SESSION_WHEEL_SLOTS = 4096,
+};
+
+struct session_registry {
+    struct session *sessions;                   /* by address */
+    struct session *wheel[SESSION_WHEEL_SLOTS]; /* by tick of expires_ms, modulo the slots */
+    uint64_t next_tick;
+    struct mailbox_limits mailbox_limits;
+    uint64_t session_limit;
+    uint64_t default_ttl_ms;
+    struct host_budget *budget;
+    struct metrics *metrics;
+    struct store *store;
+    /* A session's time is over: end it with session_end(), or let it live with session_release().
+     */
+    void (*on_expired)(void *context, struct session *session);
+    /* The store was told of a change: its batch is to be ended in this loop round. */
+    void (*on_stored)(void *context);
+    void *context;
+};
+
+/* `registry` is overwritten; the caller sets both handlers and context. */
+void registry_init(struct session_registry *registry, const struct settings *settings,
+                   struct store *store, struct host_budget *budget, struct metrics *metrics,
+                   uint64_t now_ms);
+/* Frees all sessions without a word to the store, which keeps them. */
+void registry_free(struct session_registry *registry);
+/* Ends what is over at `now_ms`; call it every SESSION_TICK_MS. */
+void registry_tick(struct session_registry *registry, uint64_t now_ms);
+
+static inline struct slice session_address(const struct session *session)
+{
+    return slice_of(session->address, session->address_len);
+}
+
+struct session *session_find(const struct session_registry *registry, struct slice address);
+
+struct session_order {
+    struct slice actor;
+    struct slice secret; /* empty: one is made */
+    struct slice home;   /* empty: here */
+    uint64_t ttl_ms;     /* 0: the configured one */
+};
+/* Returns OUTCOME_QUEUED and the session; or OUTCOME_EXISTS, OUTCOME_INVALID_KEY or
+ * OUTCOME_OVER_LIMIT (also when there is no memory). */
+enum outcome session_create(struct session_registry *registry, const struct session_order *order,
+                            uint64_t now_ms, struct session **session);
+
+enum session_end_cause { SESSION_EXPIRED, SESSION_DELETED, SESSION_BROKEN };
+/* Drops what waits and frees the session. Its attachment must be over. */
+void session_end(struct session_registry *registry, struct session *session,
+                 enum session_end_cause cause);
+
+/* While held a session does not expire; released, it lives for its TTL from `now_ms`. */
+void session_hold(struct session_registry *registry, struct session *session);
+void session_release(struct session_registry *registry, struct session *session, uint64_t now_ms);
+
+/* Gives all bodies IDs from `*first_id` on, or none. Returns 0; or -1 with errno EDQUOT (the
+ * mailbox is full), ENOSPC (the host is), ENOMEM, or what the store says. */
+int session_accept(struct session_registry *registry, struct session *session,
+                   struct blob *const *bodies, size_t count, uint64_t *first_id);
+/* Frees what a client has: everything up to and with `id`, as far as it was ever sent. Returns
+ * false when `id` was never given: then the client knows another mailbox than this one. */
+bool session_confirm(struct session_registry *registry, struct session *session, uint64_t id);
+
+#endif
