@@ -1,0 +1,89 @@
+#include "workers/relay/broadcast.h"
+
+#include "base/log.h"
+#include "workers/relay/delivery.h"
+#include "workers/relay/relay.h"
+#include "workers/relay/worker_link.h"
+
+/* Whether the attachment may share a frame: a stream of a worker of ours that was sent everything
+ * and has room for the body. */
+static bool may_share(const struct attachment *attachment, size_t body_len)
+{
+    return attachment->outlet->kind == OUTLET_WORKER && attachment->style == STYLE_STREAM &&
+           attachment->state == ATTACHMENT_IDLE && !outlet_is_congested(attachment->outlet) &&
+           (attachment->in_flight == 0 || attachment->in_flight + body_len <= attachment->window);
+}
+
+static bool share(struct relay *relay, struct attachment *attachment, uint64_t id, size_t body_len)
+{
+    struct buffer *recipients = &worker_link_of(attachment->outlet)->recipients;
+    size_t mark = buffer_len(recipients);
+    if (put_u64(recipients, attachment->handle) != 0 || put_u64(recipients, id) != 0) {
+        buffer_truncate(recipients, mark);
+        return false;
+    }
+    attachment->sent_up_to = id;
+    attachment->in_flight += (uint32_t)body_len;
+    attachment->session->mailbox.sent_up_to = id;
+    metric_add(&relay->metrics, METRIC_DELIVERED, 1);
+    return true;
+}
+
+/* The frame found no memory: its recipients are served one by one, when they can be. */
+static void unshare(struct relay *relay, struct slice recipients, size_t body_len)
+{
+    struct frame_reader reader = reader_of(recipients);
+    while (reader_left(&reader) > 0) {
+        struct attachment *attachment = attachment_find(relay, get_u64(&reader));
+        uint64_t id = get_u64(&reader);
+        attachment->sent_up_to = id - 1;
+        attachment->in_flight -= (uint32_t)body_len;
+        metric_sub(&relay->metrics, METRIC_DELIVERED, 1);
+        attachment_set_state(relay, attachment, ATTACHMENT_PACED);
+    }
+    LOG_ERROR("broadcast-delayed", "why=\"no memory\"");
+}
+
+static void put_shared_frames(struct relay *relay, struct slice body)
+{
+    struct worker_link *link;
+    DL_FOREACH(relay->links, link) {
+        struct frame_broadcast frame = {.body = body,
+                                        .recipients = buffer_slice(&link->recipients)};
+        if (frame.recipients.len == 0)
+            continue;
+        if (put_broadcast(data_channel_out(link->channel), &frame) == 0)
+            data_channel_wrote(link->channel);
+        else
+            unshare(relay, frame.recipients, body.len);
+        buffer_free(&link->recipients);
+    }
+}
+
+struct broadcast_result broadcast_here(struct relay *relay, struct slice body)
+{
+    struct broadcast_result result = {0};
+    metric_add(&relay->metrics, METRIC_BROADCASTS, 1);
+    struct blob *blob = budget_new_body(&relay->budget, body);
+    struct session *session, *next;
+    HASH_ITER(hh, relay->registry.sessions, session, next) {
+        struct attachment *attachment = session->attachment;
+        bool shared = attachment && may_share(attachment, body.len);
+        uint64_t id;
+        if (session->home)
+            continue;
+        if (!blob || session_accept(&relay->registry, session, &blob, 1, &id) != 0) {
+            result.over_limit++;
+            continue;
+        }
+        result.queued++;
+        if (attachment && (!shared || !share(relay, attachment, id, body.len)))
+            delivery_run(relay, attachment);
+    }
+    put_shared_frames(relay, body);
+    if (blob)
+        budget_release_body(&relay->budget, blob);
+    else
+        metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, result.over_limit);
+    return result;
+}

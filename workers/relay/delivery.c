@@ -1,0 +1,243 @@
+#include "workers/relay/delivery.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "workers/relay/peer_outlet.h"
+#include "workers/relay/relay.h"
+#include "workers/relay/routing.h"
+#include "workers/relay/worker_link.h"
+
+enum {
+    /* One delivery at most, where no window says less: of a poll, and to a MAGE host. The client
+     * confirms, and gets the rest with its next poll. */
+    PACK_BYTES_MAX = 1 << 20,
+    PACK_MESSAGES_MAX = 16384,
+    /* Also without server.msgStream.pollPace, what found no memory is tried again after this. */
+    RETRY_MS = 50,
+};
+
+/* Messages that go out together. */
+struct run {
+    uint64_t first, last; /* empty: last < first */
+    uint64_t bytes;       /* of the bodies */
+};
+
+static void on_pace(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct relay *relay = timer->data;
+    uint64_t now = clock_monotonic_ms();
+    struct attachment *attachment;
+    while ((attachment = relay->attachments.paced) && attachment->due_ms <= now) {
+        attachment->was_paced = true;
+        attachment_set_state(relay, attachment, ATTACHMENT_IDLE);
+        delivery_run(relay, attachment);
+    }
+    if (attachment) {
+        ev_timer_stop(loop, timer);
+        ev_timer_set(timer, (double)(attachment->due_ms - now) / 1000.0, 0.0);
+        ev_timer_start(loop, timer);
+    }
+}
+
+void delivery_start(struct relay *relay)
+{
+    uint64_t pace_ms = relay->settings->poll_pace;
+    relay->attachments.pace_ms = pace_ms > 0 ? pace_ms : RETRY_MS;
+    ev_init(&relay->attachments.pace, on_pace);
+    relay->attachments.pace.data = relay;
+}
+
+void delivery_stop(struct relay *relay)
+{
+    ev_timer_stop(relay->loop, &relay->attachments.pace);
+}
+
+static bool has_room(const struct attachment *attachment, uint64_t run_bytes, size_t body_len)
+{
+    uint64_t in_flight = attachment->in_flight + run_bytes;
+    if (attachment->style != STYLE_STREAM || attachment->window == 0)
+        return run_bytes == 0 || run_bytes + body_len <= PACK_BYTES_MAX;
+    /* One message may always be on its way. To a peer's client a run may end beyond the window, so
+     * that the peer, which counts the same bytes, knows when the window is used up. */
+    if (attachment->outlet->kind == OUTLET_PEER)
+        return in_flight < attachment->window;
+    return in_flight == 0 || in_flight + body_len <= attachment->window;
+}
+
+static struct run choose_run(const struct attachment *attachment, uint64_t first)
+{
+    const struct mailbox *mailbox = &attachment->session->mailbox;
+    struct run run = {.first = first, .last = first - 1};
+    while (run.last < mailbox->last_id && run.last - first + 1 < PACK_MESSAGES_MAX) {
+        size_t len = mailbox_body(mailbox, run.last + 1).len;
+        if (!has_room(attachment, run.bytes, len))
+            break;
+        run.last++;
+        run.bytes += len;
+    }
+    return run;
+}
+
+/* A DELIVER frame, straight into the channel's buffer. */
+static int put_run(struct buffer *out, uint64_t handle, const struct mailbox *mailbox,
+                   const struct run *run)
+{
+    enum { MESSAGE_OVERHEAD = 8 + 4 };
+    uint64_t len = (run->last - run->first + 1) * MESSAGE_OVERHEAD + run->bytes;
+    size_t mark;
+    bool failed = frame_begin(out, FRAME_DELIVER, &mark) != 0 || put_u64(out, handle) != 0 ||
+                  put_u32(out, (uint32_t)len) != 0;
+    for (uint64_t id = run->first; id <= run->last && !failed; id++)
+        failed = put_message(out, id, mailbox_body(mailbox, id)) != 0;
+    return frame_end(out, mark, failed);
+}
+
+static int send_run(struct relay *relay, struct attachment *attachment, const struct run *run)
+{
+    struct mailbox *mailbox = &attachment->session->mailbox;
+    if (attachment->outlet->kind == OUTLET_PEER) {
+        if (routing_send_pack(relay, attachment, run->first, run->last) != 0)
+            return -1;
+    } else {
+        struct worker_link *link = worker_link_of(attachment->outlet);
+        if (put_run(data_channel_out(link->channel), attachment->handle, mailbox, run) != 0)
+            return -1;
+        data_channel_wrote(link->channel);
+    }
+    metric_add(&relay->metrics, METRIC_DELIVERED, run->last - run->first + 1);
+    attachment->sent_up_to = run->last;
+    attachment->in_flight += (uint32_t)run->bytes;
+    if (run->last > mailbox->sent_up_to)
+        mailbox->sent_up_to = run->last;
+    return 0;
+}
+
+static void send_failed(struct relay *relay, struct attachment *attachment, int error)
+{
+    if (error == EAGAIN && attachment->outlet->kind == OUTLET_PEER) {
+        peer_outlet_of(attachment->outlet)->blocked = true;
+        attachment_set_state(relay, attachment, ATTACHMENT_CONGESTED);
+    } else if (error == EHOSTUNREACH) {
+        attachment_close(relay, attachment); /* the peer announces its client when it is back */
+    } else {
+        attachment_set_state(relay, attachment, ATTACHMENT_PACED);
+    }
+}
+
+static void run_stream(struct relay *relay, struct attachment *attachment, uint64_t first)
+{
+    const struct mailbox *mailbox = &attachment->session->mailbox;
+    while (first <= mailbox->last_id) {
+        if (outlet_is_congested(attachment->outlet)) {
+            attachment_set_state(relay, attachment, ATTACHMENT_CONGESTED);
+            return;
+        }
+        struct run run = choose_run(attachment, first);
+        if (run.last < run.first) {
+            attachment_set_state(relay, attachment, ATTACHMENT_FULL);
+            return;
+        }
+        if (send_run(relay, attachment, &run) != 0) {
+            send_failed(relay, attachment, errno);
+            return;
+        }
+        first = run.last + 1;
+    }
+    attachment_set_state(relay, attachment, ATTACHMENT_IDLE);
+}
+
+static void run_poll(struct relay *relay, struct attachment *attachment, uint64_t first)
+{
+    struct session *session = attachment->session;
+    if (outlet_is_congested(attachment->outlet)) {
+        attachment_set_state(relay, attachment, ATTACHMENT_CONGESTED);
+        return;
+    }
+    struct run run = choose_run(attachment, first);
+    bool repeated = run.last >= run.first && session->polled_first == run.first &&
+                    session->polled_last == run.last;
+    if (repeated && !attachment->was_paced && relay->settings->poll_pace > 0) {
+        attachment_set_state(relay, attachment, ATTACHMENT_PACED);
+        return;
+    }
+    if (send_run(relay, attachment, &run) != 0) {
+        send_failed(relay, attachment, errno);
+        return;
+    }
+    session->polled_first = run.first;
+    session->polled_last = run.last;
+    attachment_close(relay, attachment);
+}
+
+void delivery_run(struct relay *relay, struct attachment *attachment)
+{
+    const struct mailbox *mailbox = &attachment->session->mailbox;
+    uint64_t first = mailbox_first_pending(mailbox);
+    if (attachment->style == STYLE_STREAM) {
+        if (first <= attachment->sent_up_to)
+            first = attachment->sent_up_to + 1;
+        run_stream(relay, attachment, first);
+    } else if (first <= mailbox->last_id || attachment->style == STYLE_SHORT_POLL) {
+        run_poll(relay, attachment, first);
+    } else {
+        attachment_set_state(relay, attachment, ATTACHMENT_IDLE);
+    }
+}
+
+void delivery_attach(struct relay *relay, struct attachment *attachment, struct session *session,
+                     uint64_t confirmed)
+{
+    if (session->attachment)
+        attachment_end(relay, session->attachment, END_SUPERSEDED);
+    attachment->session = session;
+    session->attachment = attachment;
+    session_hold(&relay->registry, session);
+    if (!session_confirm(&relay->registry, session, confirmed))
+        relay_end_session(relay, session, SESSION_BROKEN, END_HOST_GONE);
+    else
+        delivery_run(relay, attachment);
+}
+
+void delivery_credit(struct relay *relay, struct attachment *attachment, uint32_t bytes)
+{
+    attachment->in_flight -= bytes < attachment->in_flight ? bytes : attachment->in_flight;
+    if (attachment->away)
+        remote_home_credit(relay, attachment);
+    else if (attachment->state == ATTACHMENT_FULL)
+        delivery_run(relay, attachment);
+}
+
+void delivery_go_on(struct relay *relay, struct outlet *outlet)
+{
+    struct attachment *attachment;
+    while ((attachment = outlet->congested) && !outlet_is_congested(outlet)) {
+        bool last = !attachment->next && outlet->attachments == attachment;
+        attachment_set_state(relay, attachment, ATTACHMENT_IDLE);
+        if (attachment->away)
+            remote_home_go_on(relay, attachment);
+        else
+            delivery_run(relay, attachment);
+        if (last && outlet->kind == OUTLET_PEER)
+            return; /* a peer's outlet may be gone with its last attachment */
+    }
+}
+
+void delivery_confirm(struct relay *relay, struct session *session, uint64_t id)
+{
+    if (!session_confirm(&relay->registry, session, id))
+        relay_end_session(relay, session, SESSION_BROKEN, END_HOST_GONE);
+}
+
+uint64_t delivery_highest(struct slice ids)
+{
+    struct frame_reader reader = reader_of(ids);
+    uint64_t highest = 0;
+    while (reader_left(&reader) > 0) {
+        uint64_t id = get_u64(&reader);
+        if (id > highest)
+            highest = id;
+    }
+    return highest;
+}

@@ -1,0 +1,67 @@
+#include "workers/relay/peer_outlet.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/invariant.h"
+#include "workers/relay/delivery.h"
+#include "workers/relay/relay.h"
+
+struct peer_outlet *peer_outlet_find(const struct relay *relay, struct slice cluster_id)
+{
+    struct peer_outlet *peer;
+    HASH_FIND(hh, relay->peers, cluster_id.data, cluster_id.len, peer);
+    return peer;
+}
+
+struct peer_outlet *peer_outlet_get(struct relay *relay, struct slice cluster_id)
+{
+    struct peer_outlet *peer = peer_outlet_find(relay, cluster_id);
+    if (peer)
+        return peer;
+    if (cluster_id.len == 0 || cluster_id.len > UINT16_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    peer = calloc(1, sizeof *peer + cluster_id.len);
+    if (!peer)
+        return NULL;
+    peer->outlet.kind = OUTLET_PEER;
+    peer->id_len = (uint16_t)cluster_id.len;
+    memcpy(peer->id, cluster_id.data, cluster_id.len);
+    HASH_ADD_KEYPTR(hh, relay->peers, peer->id, peer->id_len, peer);
+    if (!peer->hh.tbl) {
+        free(peer);
+        return NULL;
+    }
+    return peer;
+}
+
+void peer_outlet_left(struct relay *relay, struct peer_outlet *peer)
+{
+    if (peer->outlet.attachments)
+        return;
+    HASH_DELETE(hh, relay->peers, peer);
+    free(peer);
+}
+
+void peer_outlet_lost(struct relay *relay, struct slice cluster_id)
+{
+    struct peer_outlet *peer = peer_outlet_find(relay, cluster_id);
+    struct attachment *attachment, *next;
+    if (!peer)
+        return;
+    /* The last one takes the outlet with it. */
+    DL_FOREACH_SAFE(peer->outlet.attachments, attachment, next) {
+        attachment_close(relay, attachment);
+    }
+}
+
+void peer_outlet_writable(struct relay *relay, struct slice cluster_id)
+{
+    struct peer_outlet *peer = peer_outlet_find(relay, cluster_id);
+    if (!peer)
+        return;
+    peer->blocked = false;
+    delivery_go_on(relay, &peer->outlet);
+}

@@ -1,0 +1,429 @@
+#include "workers/relay/remote_home.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/invariant.h"
+#include "base/log.h"
+#include "workers/relay/delivery.h"
+#include "workers/relay/relay.h"
+#include "workers/relay/remote_pack.h"
+#include "workers/relay/routing.h"
+#include "workers/relay/worker_link.h"
+
+/* Most IDs that are confirmed at once when a home is back; it sends the others again. */
+enum { CONFIRM_RANGE_MAX = 1000 };
+
+struct remote_home {
+    struct remote_client *clients;
+    uint64_t away_since_ms; /* 0: it is up */
+    size_t due;             /* clients with connect_due */
+    bool is_msgserver;
+    uint16_t id_len;
+    UT_hash_handle hh;
+    char id[]; /* cluster ID */
+};
+
+static struct slice home_id(const struct remote_home *home)
+{
+    return slice_of(home->id, home->id_len);
+}
+
+static struct slice client_address(const struct remote_client *client)
+{
+    return slice_of(client->address, client->address_len);
+}
+
+static struct remote_home *find_home(const struct relay *relay, struct slice id)
+{
+    struct remote_home *home;
+    HASH_FIND(hh, relay->homes.homes, id.data, id.len, home);
+    return home;
+}
+
+struct remote_client *remote_home_find(const struct relay *relay, struct slice address)
+{
+    struct remote_client *client;
+    HASH_FIND(hh, relay->homes.clients, address.data, address.len, client);
+    return client;
+}
+
+static void note_peer(struct relay *relay, struct remote_home *home)
+{
+    struct mesh_peer_state peer = mesh_peer(relay->mesh, home_id(home));
+    home->is_msgserver = peer.is_msgserver;
+    if (peer.up)
+        home->away_since_ms = 0;
+    else if (home->away_since_ms == 0)
+        home->away_since_ms = clock_monotonic_ms();
+}
+
+static struct remote_home *get_home(struct relay *relay, struct slice id)
+{
+    struct remote_home *home = find_home(relay, id);
+    if (home)
+        return home;
+    home = calloc(1, sizeof *home + id.len);
+    if (!home)
+        return NULL;
+    home->id_len = (uint16_t)id.len;
+    memcpy(home->id, id.data, id.len);
+    HASH_ADD_KEYPTR(hh, relay->homes.homes, home->id, home->id_len, home);
+    if (!home->hh.tbl) {
+        free(home);
+        return NULL;
+    }
+    note_peer(relay, home);
+    return home;
+}
+
+static void free_home_if_unused(struct relay *relay, struct remote_home *home)
+{
+    if (home->clients)
+        return;
+    HASH_DELETE(hh, relay->homes.homes, home);
+    free(home);
+}
+
+static struct remote_client *new_client(struct relay *relay, struct attachment *attachment,
+                                        const struct frame_attach *attach)
+{
+    struct remote_home *home = get_home(relay, attach->home);
+    if (!home)
+        return NULL;
+    struct remote_client *client = calloc(1, sizeof *client + attach->address.len);
+    if (client) {
+        client->address_len = (uint16_t)attach->address.len;
+        memcpy(client->address, attach->address.data, attach->address.len);
+        HASH_ADD_KEYPTR(hh, relay->homes.clients, client->address, client->address_len, client);
+        if (client->hh.tbl) {
+            client->attachment = attachment;
+            client->home = home;
+            DL_APPEND(home->clients, client);
+            return client;
+        }
+        free(client);
+    }
+    free_home_if_unused(relay, home);
+    return NULL;
+}
+
+static void set_connect_due(struct remote_client *client, bool due)
+{
+    if (client->connect_due == due)
+        return;
+    client->connect_due = due;
+    client->home->due += due ? 1 : (size_t)-1;
+}
+
+void remote_home_leave(struct relay *relay, struct attachment *attachment)
+{
+    struct remote_client *client = attachment->away;
+    if (!client)
+        return;
+    struct remote_home *home = client->home;
+    attachment->away = NULL;
+    set_connect_due(client, false);
+    HASH_DELETE(hh, relay->homes.clients, client);
+    DL_DELETE(home->clients, client);
+    free(client);
+    free_home_if_unused(relay, home);
+    metric_sub(&relay->metrics, METRIC_ATTACHED_ELSEWHERE, 1);
+}
+
+void remote_home_disconnect(struct relay *relay, const struct attachment *attachment)
+{
+    const struct remote_client *client = attachment->away;
+    if (!client || client->home->away_since_ms != 0)
+        return;
+    if (routing_send_disconnect(relay, home_id(client->home), attachment, client_address(client)) !=
+        0)
+        LOG_DEBUG("disconnect-not-sent", "errno=%d", errno);
+}
+
+/* What could not be confirmed while the home was away. */
+static void send_waiting_confirmation(struct relay *relay, struct remote_client *client)
+{
+    struct buffer ids = {0};
+    int failed = 0;
+    if (client->confirm_to == 0)
+        return;
+    for (uint64_t id = client->confirm_from; id <= client->confirm_to && failed == 0; id++)
+        failed = put_u64(&ids, id);
+    if (failed == 0 && routing_send_confirm(relay, home_id(client->home), client_address(client),
+                                            buffer_slice(&ids)) == 0)
+        client->confirm_from = client->confirm_to = 0;
+    buffer_free(&ids);
+}
+
+static uint32_t room_of(const struct attachment *attachment)
+{
+    uint32_t in_flight = attachment->in_flight;
+    return in_flight < attachment->window ? attachment->window - in_flight : 1;
+}
+
+/* A confirmation goes before the connect it came with (MMRP fact). */
+static void send_connect(struct relay *relay, struct remote_client *client)
+{
+    struct attachment *attachment = client->attachment;
+    struct connect_order order = {.after = client->next_id > 0 ? client->next_id - 1 : 0,
+                                  .window = room_of(attachment),
+                                  .resend = client->resend};
+    send_waiting_confirmation(relay, client);
+    if (routing_send_connect(relay, home_id(client->home), attachment, client_address(client),
+                             &order) != 0) {
+        set_connect_due(client, true);
+        return;
+    }
+    set_connect_due(client, false);
+    client->resend = false;
+    client->since_connect = 0;
+    attachment_set_state(relay, attachment, ATTACHMENT_IDLE);
+}
+
+static void note_confirmed(struct remote_client *client, struct slice confirmed)
+{
+    struct frame_reader reader = reader_of(confirmed);
+    while (reader_left(&reader) > 0) {
+        uint64_t id = get_u64(&reader);
+        if (id == 0)
+            continue;
+        if (client->confirm_from == 0 || id < client->confirm_from)
+            client->confirm_from = id;
+        if (id > client->confirm_to)
+            client->confirm_to = id;
+    }
+    if (client->confirm_to - client->confirm_from >= CONFIRM_RANGE_MAX)
+        client->confirm_from = client->confirm_to - CONFIRM_RANGE_MAX + 1;
+}
+
+static void confirm(struct relay *relay, struct remote_client *client, struct slice confirmed)
+{
+    if (confirmed.len == 0)
+        return;
+    if (client->home->away_since_ms != 0 ||
+        routing_send_confirm(relay, home_id(client->home), client_address(client), confirmed) != 0)
+        note_confirmed(client, confirmed);
+}
+
+void remote_home_attach(struct relay *relay, struct attachment *attachment,
+                        const struct frame_attach *attach)
+{
+    struct remote_client *old = remote_home_find(relay, attach->address);
+    if (old)
+        attachment_end(relay, old->attachment, END_SUPERSEDED);
+    struct remote_client *client = new_client(relay, attachment, attach);
+    if (!client) {
+        attachment_end(relay, attachment, END_FAILED);
+        return;
+    }
+    attachment->away = client;
+    client->was_connected = (attach->flags & ATTACH_RESUMED) != 0;
+    metric_add(&relay->metrics, METRIC_ATTACHED_ELSEWHERE, 1);
+    confirm(relay, client, attach->confirmed);
+    if (client->home->away_since_ms != 0)
+        attachment_set_state(relay, attachment, ATTACHMENT_HOMELESS);
+    else
+        send_connect(relay, client);
+}
+
+void remote_home_confirm(struct relay *relay, struct attachment *attachment, struct slice confirmed)
+{
+    confirm(relay, attachment->away, confirmed);
+    /* What could not leave now leaves with a connect, which tells the home nothing else new. */
+    if (attachment->away->confirm_to != 0 && attachment->state != ATTACHMENT_HOMELESS)
+        set_connect_due(attachment->away, true);
+}
+
+/* Two hosts of ours: the home stops when the window is used up, so say when there is room again. */
+static void renew_window(struct relay *relay, struct remote_client *client)
+{
+    const struct attachment *attachment = client->attachment;
+    if (attachment->state == ATTACHMENT_IDLE && attachment->style == STYLE_STREAM &&
+        client->home->is_msgserver && client->since_connect >= attachment->window / 2 &&
+        attachment->in_flight <= attachment->window / 2)
+        send_connect(relay, client);
+}
+
+void remote_home_credit(struct relay *relay, struct attachment *attachment)
+{
+    if (attachment->state == ATTACHMENT_FULL && attachment->in_flight <= attachment->window / 2)
+        send_connect(relay, attachment->away);
+    else
+        renew_window(relay, attachment->away);
+}
+
+void remote_home_go_on(struct relay *relay, struct attachment *attachment)
+{
+    struct remote_client *client = attachment->away;
+    client->resend = true;
+    send_connect(relay, client);
+}
+
+/* The rest of a pack is ignored, and asked for again when `state` is over. */
+static void ignore_rest(struct relay *relay, struct remote_client *client,
+                        enum attachment_state state)
+{
+    client->resend = true;
+    if (state == ATTACHMENT_IDLE)
+        set_connect_due(client, true);
+    else
+        attachment_set_state(relay, client->attachment, state);
+}
+
+static void take_stream_pack(struct relay *relay, struct remote_client *client,
+                             const struct remote_pack *pack)
+{
+    struct attachment *attachment = client->attachment;
+    if (pack->count == 0)
+        return;
+    if (client->next_id == 0)
+        client->next_id = pack->first_id;
+    if (client->resend) /* something before this pack is missing already */
+        return;
+    if (outlet_is_congested(attachment->outlet)) {
+        ignore_rest(relay, client, ATTACHMENT_CONGESTED);
+        return;
+    }
+    struct remote_run run;
+    enum remote_pack_rest rest =
+        remote_pack_choose(pack, client->next_id, room_of(attachment),
+                           attachment->in_flight < attachment->window, &run);
+    if (run.count > 0) {
+        if (remote_pack_put(relay, attachment, pack, &run) != 0) {
+            ignore_rest(relay, client, ATTACHMENT_IDLE);
+            return;
+        }
+        client->next_id += run.count;
+        client->since_connect += (uint32_t)run.bytes;
+        attachment->in_flight += (uint32_t)run.bytes;
+    }
+    if (rest == REMOTE_REST_FULL)
+        ignore_rest(relay, client, ATTACHMENT_FULL);
+    else if (rest == REMOTE_REST_GAP)
+        ignore_rest(relay, client, ATTACHMENT_IDLE);
+}
+
+static void take_poll_pack(struct relay *relay, struct remote_client *client,
+                           const struct remote_pack *pack)
+{
+    struct attachment *attachment = client->attachment;
+    struct remote_run run;
+    if (pack->count == 0 && attachment->style != STYLE_SHORT_POLL)
+        return;
+    if (outlet_is_congested(attachment->outlet)) {
+        attachment_set_state(relay, attachment, ATTACHMENT_CONGESTED);
+        return;
+    }
+    remote_pack_choose(pack, pack->first_id, UINT32_MAX, true, &run);
+    if (remote_pack_put(relay, attachment, pack, &run) == 0)
+        attachment_close(relay, attachment);
+    else
+        set_connect_due(client, true);
+}
+
+void remote_home_on_pack(struct relay *relay, struct attachment *attachment,
+                         const struct envelope *envelope)
+{
+    struct remote_client *client = attachment->away;
+    struct remote_pack pack;
+    if (remote_pack_read(envelope, client->home->is_msgserver, &pack) != 0) {
+        metric_add(&relay->metrics, METRIC_MALFORMED, 1);
+        return;
+    }
+    client->was_connected = true;
+    if (attachment->style == STYLE_STREAM)
+        take_stream_pack(relay, client, &pack);
+    else
+        take_poll_pack(relay, client, &pack);
+}
+
+void remote_home_on_end(struct relay *relay, struct attachment *attachment, enum end_reason reason)
+{
+    if (reason == END_NO_SESSION && attachment->away->was_connected)
+        reason = END_HOST_GONE; /* it was there, and is lost */
+    attachment_end(relay, attachment, reason);
+}
+
+void remote_home_on_error(struct attachment *attachment)
+{
+    attachment->away->resend = true;
+    set_connect_due(attachment->away, true);
+}
+
+static void home_lost(struct relay *relay, struct remote_home *home)
+{
+    struct remote_client *client;
+    DL_FOREACH(home->clients, client) {
+        set_connect_due(client, false);
+        /* A home answers a connect only when there is a message or no session: so it was there. */
+        if (client->attachment->state != ATTACHMENT_HOMELESS)
+            client->was_connected = true;
+        attachment_set_state(relay, client->attachment, ATTACHMENT_HOMELESS);
+    }
+}
+
+static void home_back(struct relay *relay, struct remote_home *home)
+{
+    struct remote_client *client;
+    DL_FOREACH(home->clients, client) {
+        client->resend = true;
+        send_connect(relay, client);
+    }
+}
+
+void remote_home_on_peer(struct relay *relay, struct slice cluster_id, bool up)
+{
+    struct remote_home *home = find_home(relay, cluster_id);
+    if (!home)
+        return;
+    note_peer(relay, home);
+    if (up)
+        home_back(relay, home);
+    else
+        home_lost(relay, home);
+}
+
+static void send_due(struct relay *relay, struct remote_home *home)
+{
+    struct remote_client *client;
+    DL_FOREACH(home->clients, client) {
+        if (home->due == 0)
+            return;
+        if (client->connect_due)
+            send_connect(relay, client);
+    }
+}
+
+void remote_home_on_writable(struct relay *relay, struct slice cluster_id)
+{
+    struct remote_home *home = find_home(relay, cluster_id);
+    if (home)
+        send_due(relay, home);
+}
+
+static void give_up(struct relay *relay, struct remote_home *home)
+{
+    struct remote_client *client, *next;
+    LOG_NOTICE("home-given-up", "home=%s", LOG_TEXT(home_id(home)));
+    /* The last one takes the home with it. */
+    DL_FOREACH_SAFE(home->clients, client, next) {
+        attachment_end(relay, client->attachment, END_HOST_GONE);
+    }
+}
+
+void remote_home_tick(struct relay *relay, uint64_t now_ms)
+{
+    struct remote_home *home, *next;
+    HASH_ITER(hh, relay->homes.homes, home, next) {
+        if (home->away_since_ms == 0) {
+            send_due(relay, home);
+            continue;
+        }
+        bool known = mesh_peer(relay->mesh, home_id(home)).known;
+        uint64_t limit = known ? HOME_AWAY_LIMIT_MS : HOME_UNKNOWN_LIMIT_MS;
+        if (now_ms >= home->away_since_ms + limit)
+            give_up(relay, home);
+    }
+}

@@ -1,0 +1,26 @@
+/* What backends ask (codecs/requests.h): carried out here, or handed to the session's home. */
+#ifndef MSGSERVER_RELAY_REQUESTS_H
+#define MSGSERVER_RELAY_REQUESTS_H
+
+#include "codecs/data_frames.h"
+#include "codecs/requests.h"
+
+struct relay;
+struct worker_link;
+
+/* A client worker's REQUEST: answered now, or by the home's reply; a home that cannot be reached is
+ * OUTCOME_HOST_GONE at once. A home that never answers is the worker's affair. */
+void requests_handle(struct relay *relay, struct worker_link *link,
+                     const struct frame_request *request);
+
+/* Carries a request out here and appends the reply's payload to `reply`. Returns the reply's
+ * operation; or 0 when the request is malformed. `checked`: the bodies were checked to be messages
+ * already. */
+uint16_t requests_answer(struct relay *relay, uint16_t operation, struct slice payload,
+                         bool checked, struct buffer *reply);
+
+/* A peer's reply to what requests_handle() handed on. Returns false when it is malformed. */
+bool requests_on_reply(struct relay *relay, struct slice token, uint16_t operation,
+                       struct slice payload);
+
+#endif

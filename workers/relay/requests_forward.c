@@ -1,0 +1,157 @@
+/* Requests for sessions whose home is another host, and the replies that come back. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/invariant.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "workers/relay/relay.h"
+#include "workers/relay/requests.h"
+#include "workers/relay/routing.h"
+#include "workers/relay/worker_link.h"
+
+/* The reply when the home cannot be asked: `outcome` for whatever it concerns. */
+static uint16_t put_refusal(uint16_t operation, struct slice payload, enum outcome outcome,
+                            struct buffer *reply)
+{
+    struct frame_send send;
+    if (operation != FRAME_SEND) {
+        struct frame_session session = {.outcome = (uint8_t)outcome};
+        return put_session_fields(reply, &session) == 0 ? FRAME_SESSION : 0;
+    }
+    struct buffer results = {0};
+    struct recipient_result result = {.outcome = (uint8_t)outcome};
+    bool failed = get_send(payload, &send) != 0;
+    struct frame_reader reader = reader_of(send.addresses);
+    while (!failed && reader_left(&reader) > 0) {
+        get_slice(&reader);
+        failed = put_recipient_result(&results, &result) != 0;
+    }
+    struct frame_sent sent = {.results = buffer_slice(&results)};
+    failed = failed || put_sent_fields(reply, &sent) != 0;
+    buffer_free(&results);
+    return failed ? 0 : FRAME_SENT;
+}
+
+/* A MAGE host takes messages and says nothing. */
+static uint16_t send_to_mage(struct relay *relay, struct slice home, struct slice payload,
+                             struct buffer *reply)
+{
+    struct frame_send send;
+    struct buffer results = {0};
+    bool failed = get_send(payload, &send) != 0;
+    struct frame_reader reader = reader_of(send.addresses);
+    while (!failed && reader_left(&reader) > 0) {
+        struct recipient_result result = {.outcome = OUTCOME_FORWARDED};
+        if (routing_send_messages(relay, home, get_slice(&reader), send.bodies) != 0) {
+            result.outcome = errno == EHOSTUNREACH ? OUTCOME_HOST_GONE : OUTCOME_OVER_LIMIT;
+            metric_add(&relay->metrics, METRIC_REFUSED_HOST_GONE, 1);
+        } else {
+            metric_add(&relay->metrics, METRIC_FORWARDED, 1);
+        }
+        failed = put_recipient_result(&results, &result) != 0;
+    }
+    struct frame_sent sent = {.results = buffer_slice(&results)};
+    failed = failed || put_sent_fields(reply, &sent) != 0;
+    buffer_free(&results);
+    return failed ? 0 : FRAME_SENT;
+}
+
+/* Returns true when the home was asked and will answer. */
+static bool ask_home(struct relay *relay, struct worker_link *link,
+                     const struct frame_request *request)
+{
+    char token[REQUEST_TOKEN_ROOM];
+    int len =
+        snprintf(token, sizeof token, "%" PRIu32 "-%" PRIu64, link->incarnation, request->request);
+    if (routing_send_request(relay, request->home, slice_of(token, (size_t)len), request->operation,
+                             request->payload) != 0)
+        return false;
+    metric_add(&relay->metrics, METRIC_FORWARDED, 1);
+    return true;
+}
+
+static uint16_t answer_for_home(struct relay *relay, struct worker_link *link,
+                                const struct frame_request *request, struct buffer *reply,
+                                bool *asked)
+{
+    struct mesh_peer_state peer = mesh_peer(relay->mesh, request->home);
+    *asked = peer.up && peer.is_msgserver && ask_home(relay, link, request);
+    if (*asked)
+        return 0;
+    if (peer.up && !peer.is_msgserver && request->operation == FRAME_SEND)
+        return send_to_mage(relay, request->home, request->payload, reply);
+    metric_add(&relay->metrics, METRIC_REFUSED_HOST_GONE, 1);
+    return put_refusal(request->operation, request->payload, OUTCOME_HOST_GONE, reply);
+}
+
+void requests_handle(struct relay *relay, struct worker_link *link,
+                     const struct frame_request *request)
+{
+    struct buffer reply = {0};
+    uint16_t operation;
+    bool asked = false;
+    if (relay_is_home(relay, request->home))
+        operation = requests_answer(relay, request->operation, request->payload, true, &reply);
+    else
+        operation = answer_for_home(relay, link, request, &reply, &asked);
+    if (operation != 0)
+        worker_link_put_reply(link, request->request, operation, buffer_slice(&reply));
+    else if (!asked)
+        LOG_ERROR("request-unanswered", "operation=%u slot=%u", request->operation, link->slot);
+    buffer_free(&reply);
+}
+
+static bool read_token(struct slice token, uint64_t *incarnation, uint64_t *request)
+{
+    const char *hyphen = token.len > 0 ? memchr(token.data, '-', token.len) : NULL;
+    if (!hyphen)
+        return false;
+    size_t head = (size_t)(hyphen - token.data);
+    return parse_u64(slice_of(token.data, head), incarnation) == 0 && *incarnation <= UINT32_MAX &&
+           parse_u64(slice_of(hyphen + 1, token.len - head - 1), request) == 0;
+}
+
+static bool is_reply(uint16_t operation, struct slice payload)
+{
+    union {
+        struct frame_session session;
+        struct frame_sent sent;
+        struct frame_broadcast_sent broadcast_sent;
+        struct frame_status status;
+    } fields;
+    struct recipient_result result;
+    switch (operation) {
+    case FRAME_SESSION:
+        return get_session(payload, &fields.session) == 0 && fields.session.outcome < OUTCOME_COUNT;
+    case FRAME_SENT: {
+        if (get_sent(payload, &fields.sent) != 0)
+            return false;
+        struct frame_reader reader = reader_of(fields.sent.results);
+        while (get_recipient_result(&reader, &result))
+            ;
+        return reader_finish(&reader) == 0;
+    }
+    case FRAME_BROADCAST_SENT:
+        return get_broadcast_sent(payload, &fields.broadcast_sent) == 0;
+    case FRAME_STATUS:
+        return get_status(payload, &fields.status) == 0;
+    default:
+        return false;
+    }
+}
+
+bool requests_on_reply(struct relay *relay, struct slice token, uint16_t operation,
+                       struct slice payload)
+{
+    uint64_t incarnation, request;
+    if (!read_token(token, &incarnation, &request) || !is_reply(operation, payload))
+        return false;
+    struct worker_link *link = worker_link_find(relay, (uint32_t)incarnation);
+    if (link)
+        worker_link_put_reply(link, request, operation, payload);
+    else
+        metric_add(&relay->metrics, METRIC_STALE, 1);
+    return true;
+}

@@ -1,0 +1,369 @@
+/* The envelopes that come in. A peer is trusted no further than its envelopes make sense: each is
+ * checked before anything is done, and counted as malformed or stale instead. */
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "codecs/json_text.h"
+#include "codecs/session_key.h"
+#include "workers/relay/broadcast.h"
+#include "workers/relay/delivery.h"
+#include "workers/relay/peer_outlet.h"
+#include "workers/relay/relay.h"
+#include "workers/relay/requests.h"
+#include "workers/relay/routing.h"
+#include "workers/relay/routing_names.h"
+
+static void malformed(struct relay *relay, const struct envelope *envelope, const char *why)
+{
+    static struct log_limit limit;
+    uint64_t suppressed;
+    metric_add(&relay->metrics, METRIC_MALFORMED, 1);
+    if (log_limit_pass(&limit, 1000, &suppressed))
+        LOG_WARNING("envelope-malformed", "type=%s why=\"%s\" suppressed=%llu",
+                    LOG_TEXT(envelope->type_name), why, (unsigned long long)suppressed);
+}
+
+static void stale(struct relay *relay)
+{
+    metric_add(&relay->metrics, METRIC_STALE, 1);
+}
+
+/* The attachment of ours that the route names, if its mailbox is elsewhere. */
+static struct attachment *named_attachment(struct relay *relay, const struct envelope *envelope)
+{
+    if (envelope->route_len != 1)
+        return NULL;
+    struct slice hop = envelope->route[0], id = relay_cluster_id(relay);
+    uint64_t handle;
+    if (hop.len <= id.len + 1 || memcmp(hop.data, id.data, id.len) != 0 ||
+        hop.data[id.len] != ':' ||
+        parse_u64(slice_of(hop.data + id.len + 1, hop.len - id.len - 1), &handle) != 0)
+        return NULL;
+    struct attachment *attachment = attachment_find(relay, handle);
+    return attachment && attachment->away ? attachment : NULL;
+}
+
+/* The same, when the envelope's first message is that attachment's address. */
+static struct attachment *addressed_attachment(struct relay *relay, const struct envelope *envelope)
+{
+    struct attachment *attachment = named_attachment(relay, envelope);
+    if (!attachment) {
+        stale(relay);
+        return NULL;
+    }
+    struct slice address = slice_of(attachment->away->address, attachment->away->address_len);
+    if (!slice_equal(address, envelope->messages[0])) {
+        malformed(relay, envelope, "the address is not the attachment's");
+        return NULL;
+    }
+    return attachment;
+}
+
+static struct session *session_here(struct relay *relay, struct slice address)
+{
+    struct session *session = session_find(&relay->registry, address);
+    return session && !session->home ? session : NULL;
+}
+
+struct connect {
+    enum attachment_style style;
+    bool from_msgserver; /* the fields below were given */
+    bool resend;
+    uint64_t after;
+    uint64_t window;
+};
+
+static bool read_connect(const struct envelope *envelope, struct connect *connect)
+{
+    int style = style_from_name(envelope->messages[1]);
+    *connect = (struct connect){.style = (enum attachment_style)style};
+    if (envelope->message_count >= 5) {
+        connect->from_msgserver = true;
+        connect->resend = slice_equals_string(envelope->messages[4], "1");
+        if (parse_u64(envelope->messages[2], &connect->after) != 0 ||
+            parse_u64(envelope->messages[3], &connect->window) != 0 || connect->window > INT32_MAX)
+            return false;
+    }
+    return style >= 0 && envelope->return_route_len > 0;
+}
+
+static void refuse_connect(struct relay *relay, const struct envelope *connect)
+{
+    struct slice messages[] = {connect->messages[0], slice_from_string(end_name(END_NO_SESSION))};
+    struct envelope answer = {.type = ENVELOPE_HOST_GONE,
+                              .type_name =
+                                  slice_from_string(envelope_type_name(ENVELOPE_HOST_GONE)),
+                              .route_len = connect->return_route_len,
+                              .messages = messages,
+                              .message_count = 2};
+    memcpy(answer.route, connect->return_route, sizeof answer.route);
+    if (mesh_send(relay->mesh, &answer) == 0)
+        metric_add(&relay->metrics, METRIC_ENVELOPES_OUT, 1);
+    else
+        metric_add(&relay->metrics, METRIC_ENVELOPES_REFUSED, 1);
+}
+
+/* Another connect of the same attachment: it has room again, or something did not arrive. */
+static void refresh(struct relay *relay, struct attachment *attachment,
+                    const struct connect *connect)
+{
+    const struct mailbox *mailbox = &attachment->session->mailbox;
+    uint64_t in_flight = 0, id = mailbox_first_pending(mailbox);
+    if (connect->resend && connect->after < attachment->sent_up_to)
+        attachment->sent_up_to = connect->after;
+    if (id <= connect->after)
+        id = connect->after + 1;
+    for (; id <= attachment->sent_up_to && id <= mailbox->last_id; id++)
+        in_flight += mailbox_body(mailbox, id).len;
+    attachment->in_flight = (uint32_t)in_flight;
+    attachment->window = (uint32_t)connect->window;
+    delivery_run(relay, attachment);
+}
+
+static void attach_peer_client(struct relay *relay, struct session *session,
+                               const struct envelope *envelope, const struct connect *connect)
+{
+    struct peer_outlet *peer = peer_outlet_get(relay, envelope->return_route[0]);
+    if (!peer)
+        return;
+    struct return_route *route =
+        return_route_copy(envelope->return_route, envelope->return_route_len);
+    struct attachment *attachment =
+        route ? attachment_new(relay, &peer->outlet, connect->style, 0) : NULL;
+    if (!attachment) {
+        free(route);
+        peer_outlet_left(relay, peer);
+        return;
+    }
+    attachment->route = route;
+    attachment->window = (uint32_t)connect->window;
+    attachment->sent_up_to = connect->after;
+    delivery_attach(relay, attachment, session, 0);
+}
+
+static void on_connect(struct relay *relay, const struct envelope *envelope)
+{
+    struct connect connect;
+    if (!read_connect(envelope, &connect)) {
+        malformed(relay, envelope, "no style, no return route or a broken number");
+        return;
+    }
+    struct session *session = session_here(relay, envelope->messages[0]);
+    if (!session) {
+        refuse_connect(relay, envelope);
+        return;
+    }
+    struct attachment *old = session->attachment;
+    bool same = old && old->style == STYLE_STREAM && connect.style == STYLE_STREAM &&
+                connect.from_msgserver &&
+                return_route_equal(old->route, envelope->return_route, envelope->return_route_len);
+    if (connect.after > session->mailbox.last_id)
+        relay_end_session(relay, session, SESSION_BROKEN, END_HOST_GONE);
+    else if (same)
+        refresh(relay, old, &connect);
+    else
+        attach_peer_client(relay, session, envelope, &connect);
+}
+
+/* Ours names the attachment by its last hop. A MAGE host names only the address, and the envelope
+ * does not say who sent it: it can only mean a client of a MAGE host. */
+static bool may_disconnect(struct relay *relay, const struct attachment *attachment,
+                           const struct envelope *envelope)
+{
+    const struct return_route *route = attachment->route;
+    if (!route)
+        return false;
+    if (envelope->message_count > 1)
+        return slice_equal(route->hops[route->len - 1], envelope->messages[1]);
+    return !mesh_peer(relay->mesh, route->hops[0]).is_msgserver;
+}
+
+static void on_disconnect(struct relay *relay, const struct envelope *envelope)
+{
+    struct session *session = session_here(relay, envelope->messages[0]);
+    if (session && session->attachment && may_disconnect(relay, session->attachment, envelope))
+        attachment_close(relay, session->attachment);
+    else
+        stale(relay);
+}
+
+static bool is_acceptable(const struct relay *relay, struct slice body)
+{
+    struct json_error error;
+    return body.len <= relay->settings->limit_message_bytes && json_check_message(body, &error);
+}
+
+static void on_send(struct relay *relay, const struct envelope *envelope)
+{
+    size_t count = envelope->message_count - 1;
+    struct session *session = session_here(relay, envelope->messages[0]);
+    if (!session) {
+        metric_add(&relay->metrics, METRIC_REFUSED_NO_SESSION, count);
+        return;
+    }
+    bool stored = false;
+    for (size_t i = 1; i <= count; i++) {
+        uint64_t id;
+        if (!is_acceptable(relay, envelope->messages[i])) {
+            metric_add(&relay->metrics, METRIC_REFUSED_INVALID, 1);
+            continue;
+        }
+        struct blob *body = budget_new_body(&relay->budget, envelope->messages[i]);
+        if (!body) {
+            metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, 1);
+            continue;
+        }
+        stored |= session_accept(&relay->registry, session, &body, 1, &id) == 0;
+        budget_release_body(&relay->budget, body);
+    }
+    if (stored && session->attachment)
+        delivery_run(relay, session->attachment);
+}
+
+static void on_broadcast(struct relay *relay, const struct envelope *envelope)
+{
+    for (size_t i = 0; i < envelope->message_count; i++) {
+        if (is_acceptable(relay, envelope->messages[i]))
+            broadcast_here(relay, envelope->messages[i]);
+        else
+            metric_add(&relay->metrics, METRIC_REFUSED_INVALID, 1);
+    }
+}
+
+/* {"msgIds":["1","2"],"address":"sess/…"}: the highest ID, and the session; false when it is
+ * something else. Numbers are taken for IDs too. */
+static bool read_confirm(struct relay *relay, struct slice text, struct session **session,
+                         uint64_t *highest)
+{
+    json_t *confirm = json_loadb(text.data, text.len, 0, NULL), *id;
+    json_t *ids = json_object_get(confirm, "msgIds"),
+           *address = json_object_get(confirm, "address");
+    bool sound = json_is_array(ids) && json_is_string(address);
+    size_t i;
+    *highest = 0;
+    json_array_foreach(ids, i, id)
+    {
+        uint64_t number = json_is_integer(id) && json_integer_value(id) > 0
+                              ? (uint64_t)json_integer_value(id)
+                              : 0;
+        if (json_is_string(id) &&
+            parse_u64(slice_of(json_string_value(id), json_string_length(id)), &number) != 0)
+            sound = false;
+        if (number > *highest)
+            *highest = number;
+    }
+    if (sound)
+        *session =
+            session_here(relay, slice_of(json_string_value(address), json_string_length(address)));
+    json_decref(confirm);
+    return sound;
+}
+
+static void on_confirm(struct relay *relay, const struct envelope *envelope)
+{
+    struct session *session;
+    uint64_t highest;
+    if (!read_confirm(relay, envelope->messages[0], &session, &highest))
+        malformed(relay, envelope, "not a confirmation");
+    else if (session)
+        delivery_confirm(relay, session, highest);
+    else
+        stale(relay);
+}
+
+static void on_messagepack(struct relay *relay, const struct envelope *envelope)
+{
+    struct attachment *attachment = addressed_attachment(relay, envelope);
+    if (attachment)
+        remote_home_on_pack(relay, attachment, envelope);
+}
+
+static void on_host_gone(struct relay *relay, const struct envelope *envelope)
+{
+    struct attachment *attachment = addressed_attachment(relay, envelope);
+    if (attachment)
+        remote_home_on_end(relay, attachment,
+                           envelope->message_count > 1 ? end_from_name(envelope->messages[1])
+                                                       : END_HOST_GONE);
+}
+
+static void on_send_error(struct relay *relay, const struct envelope *envelope)
+{
+    struct attachment *attachment = named_attachment(relay, envelope);
+    LOG_DEBUG("send-error", "error=%s type=%s", LOG_TEXT(envelope->messages[0]),
+              LOG_TEXT(envelope->messages[1]));
+    if (attachment &&
+        slice_equals_string(envelope->messages[1], envelope_type_name(ENVELOPE_CONNECT)))
+        remote_home_on_error(attachment);
+}
+
+/* token | operation | version and payload */
+static bool read_operation(const struct envelope *envelope, uint16_t *operation,
+                           struct slice *payload)
+{
+    uint64_t number;
+    struct slice versioned = envelope->messages[2];
+    if (parse_u64(envelope->messages[1], &number) != 0 || number > UINT16_MAX ||
+        versioned.len < 1 || versioned.data[0] != REQUEST_VERSION)
+        return false;
+    *operation = (uint16_t)number;
+    *payload = slice_of(versioned.data + 1, versioned.len - 1);
+    return true;
+}
+
+static void on_request(struct relay *relay, const struct envelope *envelope)
+{
+    uint16_t operation;
+    struct slice payload;
+    struct buffer reply = {0};
+    uint16_t replied = 0;
+    if (envelope->return_route_len > 0 && read_operation(envelope, &operation, &payload))
+        replied = requests_answer(relay, operation, payload, false, &reply);
+    if (replied == 0) {
+        malformed(relay, envelope, "not a request");
+    } else {
+        struct envelope answer = {.type = ENVELOPE_REPLY,
+                                  .type_name =
+                                      slice_from_string(envelope_type_name(ENVELOPE_REPLY)),
+                                  .route_len = envelope->return_route_len};
+        memcpy(answer.route, envelope->return_route, sizeof answer.route);
+        /* When it cannot be sent, the asking worker's time limit speaks. */
+        if (routing_send_operation(relay, &answer, envelope->messages[0], replied,
+                                   buffer_slice(&reply)) != 0)
+            LOG_DEBUG("reply-not-sent", "operation=%u", replied);
+    }
+    buffer_free(&reply);
+}
+
+static void on_reply(struct relay *relay, const struct envelope *envelope)
+{
+    uint16_t operation;
+    struct slice payload;
+    if (!read_operation(envelope, &operation, &payload) ||
+        !requests_on_reply(relay, envelope->messages[0], operation, payload))
+        malformed(relay, envelope, "not a reply");
+}
+
+static const struct {
+    void (*handle)(struct relay *, const struct envelope *);
+    size_t messages_min;
+} HANDLERS[ENVELOPE_TYPE_COUNT] = {
+    [ENVELOPE_CONNECT] = {on_connect, 2},     [ENVELOPE_DISCONNECT] = {on_disconnect, 1},
+    [ENVELOPE_SEND] = {on_send, 1},           [ENVELOPE_BROADCAST] = {on_broadcast, 1},
+    [ENVELOPE_CONFIRM] = {on_confirm, 1},     [ENVELOPE_MESSAGEPACK] = {on_messagepack, 1},
+    [ENVELOPE_HOST_GONE] = {on_host_gone, 1}, [ENVELOPE_SEND_ERROR] = {on_send_error, 2},
+    [ENVELOPE_REQUEST] = {on_request, 3},     [ENVELOPE_REPLY] = {on_reply, 3},
+};
+
+void routing_on_envelope(struct relay *relay, const struct envelope *envelope)
+{
+    metric_add(&relay->metrics, METRIC_ENVELOPES_IN, 1);
+    if (!HANDLERS[envelope->type].handle)
+        malformed(relay, envelope, "unknown type");
+    else if (envelope->message_count < HANDLERS[envelope->type].messages_min)
+        malformed(relay, envelope, "messages are missing");
+    else
+        HANDLERS[envelope->type].handle(relay, envelope);
+}

@@ -1,0 +1,215 @@
+/* The envelopes that leave. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/invariant.h"
+#include "base/log.h"
+#include "workers/relay/delivery.h"
+#include "workers/relay/relay.h"
+#include "workers/relay/routing.h"
+#include "workers/relay/routing_names.h"
+
+static int send_envelope(struct relay *relay, const struct envelope *envelope)
+{
+    if (mesh_send(relay->mesh, envelope) != 0) {
+        metric_add(&relay->metrics, METRIC_ENVELOPES_REFUSED, 1);
+        return -1;
+    }
+    metric_add(&relay->metrics, METRIC_ENVELOPES_OUT, 1);
+    return 0;
+}
+
+static struct envelope envelope_to(struct slice home, enum envelope_type type)
+{
+    struct envelope envelope = {.type = type, .route = {home}, .route_len = 1};
+    envelope.type_name = slice_from_string(envelope_type_name(type));
+    return envelope;
+}
+
+static struct envelope envelope_back(const struct return_route *route, enum envelope_type type)
+{
+    struct envelope envelope = envelope_to(SLICE_EMPTY, type);
+    INVARIANT(route->len <= ENVELOPE_ROUTE_MAX, "a return route is too long");
+    memcpy(envelope.route, route->hops, route->len * sizeof *route->hops);
+    envelope.route_len = route->len;
+    return envelope;
+}
+
+static struct slice hop_of(const struct relay *relay, const struct attachment *attachment,
+                           char text[HOP_ROOM])
+{
+    struct slice id = relay_cluster_id(relay);
+    int len = snprintf(text, HOP_ROOM, "%.*s:%" PRIu64, (int)id.len, id.data, attachment->handle);
+    INVARIANT(len > 0 && len < HOP_ROOM, "a cluster ID is too long");
+    return slice_of(text, (size_t)len);
+}
+
+/* Room for a list of messages and for the texts of IDs in it, kept from envelope to envelope. */
+static struct slice *scratch_messages(struct relay *relay, size_t count, size_t text_bytes,
+                                      char **text)
+{
+    buffer_truncate(&relay->scratch, 0);
+    char *room = buffer_reserve(&relay->scratch, count * sizeof(struct slice) + text_bytes);
+    if (!room)
+        return NULL;
+    *text = room + count * sizeof(struct slice);
+    return (struct slice *)(void *)room;
+}
+
+int routing_send_pack(struct relay *relay, const struct attachment *attachment, uint64_t first,
+                      uint64_t last)
+{
+    enum { ID_ROOM = 24 };
+    const struct session *session = attachment->session;
+    size_t count = 1 + 2 * (size_t)(last - first + 1);
+    char *text;
+    struct slice *messages = scratch_messages(relay, count, count * ID_ROOM, &text);
+    if (!messages)
+        return -1;
+    struct slice *at = messages;
+    *at++ = session_address(session);
+    for (uint64_t id = first; id <= last; id++) {
+        *at++ = slice_of(text, (size_t)snprintf(text, ID_ROOM, "%" PRIu64, id));
+        *at++ = mailbox_body(&session->mailbox, id);
+        text += ID_ROOM;
+    }
+    struct envelope envelope = envelope_back(attachment->route, ENVELOPE_MESSAGEPACK);
+    envelope.messages = messages;
+    envelope.message_count = count;
+    return send_envelope(relay, &envelope);
+}
+
+void routing_send_end(struct relay *relay, const struct attachment *attachment,
+                      enum end_reason reason)
+{
+    if (!end_reason_unset(reason) &&
+        !mesh_peer(relay->mesh, attachment->route->hops[0]).is_msgserver)
+        return;
+    struct slice messages[] = {session_address(attachment->session),
+                               slice_from_string(end_name(reason))};
+    struct envelope envelope = envelope_back(attachment->route, ENVELOPE_HOST_GONE);
+    envelope.messages = messages;
+    envelope.message_count = 2;
+    /* When the peer cannot be told, its client finds out at its next connect. */
+    if (send_envelope(relay, &envelope) != 0)
+        LOG_DEBUG("end-not-told", "reason=%s errno=%d", end_name(reason), errno);
+}
+
+int routing_send_connect(struct relay *relay, struct slice home,
+                         const struct attachment *attachment, struct slice address,
+                         const struct connect_order *order)
+{
+    char hop[HOP_ROOM], after[24], window[16];
+    snprintf(after, sizeof after, "%" PRIu64, order->after);
+    snprintf(window, sizeof window, "%" PRIu32, order->window);
+    struct slice messages[] = {
+        address,
+        slice_from_string(style_name((enum attachment_style)attachment->style)),
+        slice_from_string(after),
+        slice_from_string(window),
+        slice_from_string(order->resend ? "1" : "0"),
+    };
+    struct envelope envelope = envelope_to(home, ENVELOPE_CONNECT);
+    envelope.flags = ENVELOPE_TRACK_ROUTE;
+    envelope.return_route[0] = hop_of(relay, attachment, hop);
+    envelope.return_route_len = 1;
+    envelope.messages = messages;
+    envelope.message_count = sizeof messages / sizeof *messages;
+    return send_envelope(relay, &envelope);
+}
+
+int routing_send_disconnect(struct relay *relay, struct slice home,
+                            const struct attachment *attachment, struct slice address)
+{
+    char hop[HOP_ROOM];
+    struct slice messages[] = {address, hop_of(relay, attachment, hop)};
+    struct envelope envelope = envelope_to(home, ENVELOPE_DISCONNECT);
+    envelope.messages = messages;
+    envelope.message_count = 2;
+    return send_envelope(relay, &envelope);
+}
+
+/* Addresses have no control characters, so two characters need escaping (RFC 8259 §7). */
+static int append_json_string(struct buffer *out, struct slice text)
+{
+    int failed = buffer_append_string(out, "\"");
+    for (size_t i = 0; i < text.len && failed == 0; i++) {
+        if (text.data[i] == '"' || text.data[i] == '\\')
+            failed = buffer_append_string(out, "\\");
+        failed |= buffer_append(out, &text.data[i], 1);
+    }
+    return failed | buffer_append_string(out, "\"");
+}
+
+int routing_send_confirm(struct relay *relay, struct slice home, struct slice address,
+                         struct slice ids)
+{
+    struct buffer *json = &relay->scratch;
+    struct frame_reader reader = reader_of(ids);
+    buffer_truncate(json, 0);
+    int failed = buffer_append_string(json, "{\"msgIds\":[");
+    for (const char *comma = ""; reader_left(&reader) > 0 && failed == 0; comma = ",")
+        failed = buffer_printf(json, "%s\"%" PRIu64 "\"", comma, get_u64(&reader));
+    if (failed != 0 || buffer_append_string(json, "],\"address\":") != 0 ||
+        append_json_string(json, address) != 0 || buffer_append_string(json, "}") != 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    struct slice message = buffer_slice(json);
+    struct envelope envelope = envelope_to(home, ENVELOPE_CONFIRM);
+    envelope.messages = &message;
+    envelope.message_count = 1;
+    return send_envelope(relay, &envelope);
+}
+
+int routing_send_messages(struct relay *relay, struct slice home, struct slice address,
+                          struct slice bodies)
+{
+    struct frame_reader reader = reader_of(bodies);
+    size_t count = 1;
+    for (; reader_left(&reader) > 0; count++)
+        get_slice(&reader);
+    char *text;
+    struct slice *messages = scratch_messages(relay, count, 0, &text);
+    if (!messages)
+        return -1;
+    messages[0] = address;
+    reader = reader_of(bodies);
+    for (size_t i = 1; i < count; i++)
+        messages[i] = get_slice(&reader);
+    struct envelope envelope = envelope_to(home, ENVELOPE_SEND);
+    /* Tracked, so that a host on the way can say that it did not arrive. */
+    envelope.flags = ENVELOPE_TRACK_ROUTE;
+    envelope.messages = messages;
+    envelope.message_count = count;
+    return send_envelope(relay, &envelope);
+}
+
+int routing_send_request(struct relay *relay, struct slice home, struct slice token,
+                         uint16_t operation, struct slice payload)
+{
+    struct envelope envelope = envelope_to(home, ENVELOPE_REQUEST);
+    envelope.flags = ENVELOPE_TRACK_ROUTE;
+    return routing_send_operation(relay, &envelope, token, operation, payload);
+}
+
+int routing_send_operation(struct relay *relay, struct envelope *envelope, struct slice token,
+                           uint16_t operation, struct slice payload)
+{
+    char number[8];
+    snprintf(number, sizeof number, "%u", operation);
+    buffer_truncate(&relay->scratch, 0);
+    if (put_u8(&relay->scratch, REQUEST_VERSION) != 0 ||
+        buffer_append_slice(&relay->scratch, payload) != 0)
+        return -1;
+    struct slice messages[] = {token, slice_from_string(number), buffer_slice(&relay->scratch)};
+    envelope->messages = messages;
+    envelope->message_count = 3;
+    int result = send_envelope(relay, envelope);
+    envelope->messages = NULL;
+    if (buffer_len(&relay->scratch) > SCRATCH_KEPT)
+        buffer_free(&relay->scratch);
+    return result;
+}
