@@ -1,0 +1,23 @@
+/* A mesh without sockets: envelopes between the relays of one test, and to peers that only exist as
+ * a state. */
+#ifndef MSGSERVER_FAKE_MESH_H
+#define MSGSERVER_FAKE_MESH_H
+
+#include "base/buffer.h"
+#include "workers/relay/mesh/mesh.h"
+
+/* Every envelope sent, a line each: "type route,… | message;… | return route,…". */
+struct buffer *fake_mesh_journal(struct mesh *mesh);
+
+/* Changes a peer's state and tells the relay. */
+void fake_mesh_set_peer(struct mesh *mesh, const char *id, struct mesh_peer_state state);
+/* The peer's queue is full, or takes envelopes again. */
+void fake_mesh_set_full(struct mesh *mesh, const char *id, bool full);
+
+/* Hands on what relays of this test sent to each other. Returns how many envelopes. */
+size_t fake_mesh_pump(void);
+
+/* An envelope arrives. `line` is like a line of the journal, with messages joined by semicolons. */
+void fake_mesh_receive(struct mesh *mesh, const char *line);
+
+#endif
