@@ -11,6 +11,13 @@ static struct mark mark_at(const struct yaml_node *top, const char *key, const c
     return node ? node->mark : (struct mark){0};
 }
 
+/* Given, perhaps with a mistake that was reported; null is as good as absent. */
+static bool is_given(const struct yaml_node *top, const char *key)
+{
+    const struct yaml_node *node = yaml_at(top, key);
+    return node && node->kind != YAML_NULL;
+}
+
 static void check_zookeeper(const struct yaml_node *top, const struct settings *settings,
                             struct diagnostics *diagnostics)
 {
@@ -18,11 +25,11 @@ static void check_zookeeper(const struct yaml_node *top, const struct settings *
     struct mark mark = mark_at(top, engine, engine);
     if (strcmp(settings->discovery_engine, "zookeeper") != 0)
         return;
-    if (!settings->zookeeper_hosts && !yaml_at(top, "server.serviceDiscovery.options.hosts"))
+    if (!is_given(top, "server.serviceDiscovery.options.hosts"))
         diagnostics_add(diagnostics, DIAGNOSTIC_ERROR, mark,
                         "engine zookeeper needs server.serviceDiscovery.options.hosts; accepted: "
                         "host:port, several joined by commas");
-    if (!settings->mmrp_port && !yaml_at(top, "server.mmrp.bind.port"))
+    if (!is_given(top, "server.mmrp.bind.port"))
         diagnostics_add(diagnostics, DIAGNOSTIC_ERROR, mark,
                         "engine zookeeper needs server.mmrp.bind.port, where peers connect; "
                         "accepted: a port from 1 to 65535, or * for any");
@@ -44,7 +51,7 @@ static void check_listeners(const struct yaml_node *top, const struct settings *
     struct mark mark = mark_at(top, "server.backendHost.bind", "server.clientHost.bind");
     if (!backend)
         return;
-    if (strncmp(backend, "unix:", 5) != 0 && !settings->backend_token_file)
+    if (strncmp(backend, "unix:", 5) != 0 && !is_given(top, "server.backendHost.tokenFile"))
         diagnostics_add(diagnostics, DIAGNOSTIC_ERROR, mark,
                         "server.backendHost.bind is TCP, which needs server.backendHost.tokenFile; "
                         "accepted: the path of a file that holds the token, or a Unix socket");
