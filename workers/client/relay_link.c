@@ -457,10 +457,11 @@ void relay_link_free(struct relay_link *link)
     HASH_ITER(hh, link->attachments, attachment, next_attachment)
         free_attachment(attachment);
     struct request *request, *next_request;
-    HASH_ITER(hh, link->requests, request, next_request) {
-        remove_request(link, request);
+    HASH_CLEAR(hh, link->requests);
+    DL_FOREACH_SAFE(link->waiting, request, next_request)
         free(request);
-    }
+    DL_FOREACH_SAFE(link->failing, request, next_request)
+        free(request);
     buffer_free(&link->scratch);
     link->magic = 0;
     free(link);

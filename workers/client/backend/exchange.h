@@ -2,6 +2,7 @@
 #ifndef MSGSERVER_CLIENT_BACKEND_EXCHANGE_H
 #define MSGSERVER_CLIENT_BACKEND_EXCHANGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"

@@ -1,0 +1,100 @@
+#include "workers/client/http_answer.h"
+
+#include <stdlib.h>
+
+#include "codecs/http_response.h"
+#include "workers/client/http_reader.h"
+
+/* Field names are in lower case, as existing clients saw them from the original. */
+static int put_extra(struct buffer *extra, const char *content_type, const char *cors,
+                     const char *more)
+{
+    if (content_type && buffer_printf(extra, "content-type: %s\r\n", content_type) != 0)
+        return -1;
+    if (more && buffer_append_string(extra, more) != 0)
+        return -1;
+    if (cors && buffer_append_string(extra, cors) != 0)
+        return -1;
+    return buffer_append(extra, "", 1);
+}
+
+int http_answer_head(struct connection *connection, unsigned status, const char *content_type,
+                     long long length, const char *extra)
+{
+    if (connection->worker->stopping)
+        connection->keep_alive = false;
+    struct buffer lines = {0};
+    int put = put_extra(&lines, content_type, connection->cors, extra);
+    if (put == 0) {
+        struct http_response response = {.status = status,
+                                         .content_length = length,
+                                         .close = !connection->keep_alive && status != 101,
+                                         .keep_alive_1_0 =
+                                             connection->keep_alive && connection->http_1_0,
+                                         .extra = buffer_bytes(&lines)};
+        put = http_response_head(&connection->out, &response);
+    }
+    buffer_free(&lines);
+    free(connection->cors);
+    connection->cors = NULL;
+    return put;
+}
+
+void http_answered(struct connection *connection)
+{
+    if (!connection_wrote(connection, false))
+        return;
+    connection->handler = http_reader_handle;
+    if (connection->keep_alive)
+        connection_enter(connection, CONNECTION_HEAD);
+    else
+        connection_finish(connection);
+}
+
+void http_answer(struct connection *connection, unsigned status, const char *content_type,
+                 struct slice body, const char *extra)
+{
+    long long length = status == 204 ? HTTP_NO_LENGTH : (long long)body.len;
+    bool failed = http_answer_head(connection, status, content_type, length, extra) != 0;
+    if (!failed && status != 204 && !connection->head_only)
+        failed = buffer_append_slice(&connection->out, body) != 0;
+    if (connection_wrote(connection, failed))
+        http_answered(connection);
+}
+
+/* The codes are those that the backend API uses for the same statuses. */
+static const char *code_of(unsigned status)
+{
+    switch (status) {
+    case 413:
+        return "bodyTooLarge";
+    case 408:
+        return "timedOut";
+    case 503:
+        return "overloaded";
+    default:
+        return "badRequest";
+    }
+}
+
+void http_answer_text(struct connection *connection, unsigned status, const char *sentence)
+{
+    if (!connection->is_backend) {
+        http_answer(connection, status, TEXT_TYPE, slice_from_string(sentence), NO_HEADERS);
+        return;
+    }
+    /* Our own sentences hold nothing that JSON would have to escape. */
+    struct buffer body = {0};
+    if (buffer_printf(&body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code_of(status),
+                      sentence) != 0)
+        connection_wrote(connection, true);
+    else
+        http_answer(connection, status, JSON_TYPE, buffer_slice(&body), NO_HEADERS);
+    buffer_free(&body);
+}
+
+void http_answer_error(struct connection *connection, enum http_error error)
+{
+    connection->keep_alive = false;
+    http_answer_text(connection, http_error_status(error), http_error_text(error));
+}
