@@ -20,9 +20,11 @@ struct mesh_handlers {
      * Handshakes are not passed on. Broadcasts were already forwarded as their route says. */
     void (*on_envelope)(void *context, const struct envelope *envelope);
     /* A peer turned reachable (`up`), after its handshake; or unreachable. `is_msgserver`: it
-     * answers msgserver.request. */
+     * answers msgserver.request; called again when that turns out later. What an unreachable peer
+     * had not taken yet comes back first, as mmrp.sendError, where it had a return route. */
     void (*on_peer)(void *context, struct slice cluster_id, bool up, bool is_msgserver);
-    /* A peer takes envelopes again after mesh_send() failed with EAGAIN. */
+    /* A peer takes envelopes again after mesh_send() failed with EAGAIN; or it is unreachable now,
+     * which the next mesh_send() tells. */
     void (*on_writable)(void *context, struct slice cluster_id);
 };
 
@@ -39,8 +41,8 @@ struct slice mesh_cluster_id(const struct mesh *mesh);
 uint16_t mesh_port(const struct mesh *mesh);
 
 /* All peers that discovery knows, as the PEERS frame's run of (cluster ID, URI). Peers that are not
- * in it are let go when their connection ends too; ourselves is left out. Returns 0, or -1 with
- * errno EPROTO. */
+ * in it are let go when their connection ends too; ourselves is left out. Not inside the handlers.
+ * Returns 0, or -1 with errno EPROTO or ENOMEM. */
 int mesh_set_peers(struct mesh *mesh, struct slice peers);
 
 struct mesh_peer_state {
@@ -55,8 +57,32 @@ struct mesh_peer_state mesh_peer(const struct mesh *mesh, struct slice cluster_i
  * on_writable() will follow) or ENOMEM. On failure nothing was sent. */
 int mesh_send(struct mesh *mesh, const struct envelope *envelope);
 
-/* Sends one broadcast body to every peer that is up ("*:c"). Returns how many took it; the others
- * are counted in `*failed`. */
+/* Sends one broadcast body to every peer that is up ("*:c"). Returns how many took it; announced
+ * peers that are not up, and those whose queue is full, are counted in `*failed`. */
 uint32_t mesh_broadcast(struct mesh *mesh, struct slice body, uint32_t *failed);
+
+/* MESH_COUNTER (name, text): totals since mesh_open(), and what is now. */
+#define MESH_COUNTERS(COUNTER)                                                                     \
+    COUNTER(received, "envelopes that arrived for this host or its clients")                       \
+    COUNTER(sent, "envelopes handed to ZeroMQ")                                                    \
+    COUNTER(forwarded, "envelopes passed on to another peer")                                      \
+    COUNTER(handshakes_sent, "handshakes sent")                                                    \
+    COUNTER(handshakes_received, "handshakes accepted")                                            \
+    COUNTER(malformed, "multiparts dropped: not an MMRP envelope, or nothing it can mean here")    \
+    COUNTER(strangers, "envelopes dropped: the sender is no peer")                                 \
+    COUNTER(unroutable, "envelopes that could not be passed on")                                   \
+    COUNTER(send_errors, "mmrp.sendError sent back")                                               \
+    COUNTER(outbox_full, "envelopes refused: the peer's queue was full")                           \
+    COUNTER(lost, "queued envelopes given up: the peer became unreachable")                        \
+    COUNTER(peers, "peers known")                                                                  \
+    COUNTER(peers_up, "peers reachable")                                                           \
+    COUNTER(outbox_bytes, "bytes in the queues of all peers")
+
+struct mesh_counters {
+#define MESH_COUNTER_MEMBER(name, text) uint64_t name;
+    MESH_COUNTERS(MESH_COUNTER_MEMBER)
+#undef MESH_COUNTER_MEMBER
+};
+struct mesh_counters mesh_counters(const struct mesh *mesh);
 
 #endif

@@ -1,0 +1,421 @@
+#include "workers/relay/mesh/mesh.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/invariant.h"
+#include "codecs/frame.h"
+#include "workers/relay/mesh/handshake.h"
+#include "workers/relay/mesh/routing.h"
+#include "workers/relay/mesh/sockets.h"
+
+enum { MESH_MAGIC = 0x6d657368, FRAME_BYTES_FLOOR = 64 << 20 };
+
+static const char URI_SCHEME[] = "tcp://";
+
+/* --- peers --------------------------------------------------------------------------- */
+
+struct peer *mesh_find_peer(const struct mesh *mesh, struct slice id)
+{
+    struct peer *peer = NULL;
+    if (id.len > 0)
+        HASH_FIND(hh, mesh->peers, id.data, id.len, peer);
+    return peer;
+}
+
+static struct peer *add_peer(struct mesh *mesh, struct slice id)
+{
+    struct peer *peer = peer_new(&mesh->shared, id);
+    if (peer) {
+        HASH_ADD_KEYPTR(hh, mesh->peers, peer->id, id.len, peer);
+        if (peer->hh.tbl)
+            return peer;
+        peer_free(peer);
+    }
+    LOG_ERROR("peer-not-added", "peer=%s why=\"out of memory\"", LOG_TEXT(id));
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* Whoever reaches the port can make peers known, so their number is bounded: the one that was
+ * silent longest goes. */
+static void make_room_for_unannounced(struct mesh *mesh)
+{
+    struct peer *oldest = NULL;
+    size_t count = 0;
+    for (struct peer *peer = mesh->peers; peer; peer = peer->hh.next) {
+        if (peer->state != PEER_UNANNOUNCED)
+            continue;
+        count++;
+        if (!oldest || peer->heard_ms < oldest->heard_ms)
+            oldest = peer;
+    }
+    if (count >= MESH_UNANNOUNCED_MAX)
+        peer_withdraw(oldest);
+}
+
+struct peer *mesh_meet_peer(struct mesh *mesh, struct slice id)
+{
+    struct peer *peer = mesh_find_peer(mesh, id);
+    if (peer)
+        return peer;
+    make_room_for_unannounced(mesh);
+    peer = add_peer(mesh, id);
+    if (peer)
+        LOG_INFO("peer-unannounced", "peer=%s", peer->id);
+    return peer;
+}
+
+static void reap(struct mesh *mesh)
+{
+    ev_prepare_stop(mesh->loop, &mesh->reaper);
+    while (mesh->gone) {
+        struct peer *peer = mesh->gone;
+        mesh->gone = peer->next_gone;
+        peer_free(peer);
+    }
+}
+
+static void on_reaper(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+    (void)loop;
+    (void)events;
+    reap(prepare->data);
+}
+
+/* --- what peers and the ROUTER report ------------------------------------------------ */
+
+static void on_peer_change(void *context, struct peer *peer, enum peer_state before)
+{
+    struct mesh *mesh = context;
+    bool up = peer->state == PEER_UP;
+    if (peer->state == PEER_GONE) {
+        HASH_DEL(mesh->peers, peer);
+        peer->next_gone = mesh->gone;
+        mesh->gone = peer;
+        ev_prepare_start(mesh->loop, &mesh->reaper);
+    }
+    if (!up && before != PEER_UP)
+        return;
+    LOG_INFO(up ? "peer-up" : "peer-down", "peer=%s uri=%s kind=%s", peer->id, peer->uri,
+             peer->is_msgserver ? "msgserver" : "mage");
+    mesh->in_handlers++;
+    mesh->handlers->on_peer(mesh->context, peer_id(peer), up, peer->is_msgserver);
+    mesh->in_handlers--;
+}
+
+static void on_peer_writable(void *context, struct peer *peer)
+{
+    struct mesh *mesh = context;
+    mesh->in_handlers++;
+    mesh->handlers->on_writable(mesh->context, peer_id(peer));
+    mesh->in_handlers--;
+}
+
+static void on_peer_received(void *context, struct peer *peer, struct multipart *in)
+{
+    routing_from_peer(context, peer, in);
+}
+
+static void on_peer_undelivered(void *context, struct multipart *multipart)
+{
+    routing_undelivered(context, multipart);
+}
+
+static void on_router_received(void *context, struct multipart *in)
+{
+    routing_from_router(context, in);
+}
+
+/* --- opening and closing ------------------------------------------------------------- */
+
+/* A frame holds one message body, or one request between hosts of ours, whose recipients take up to
+ * twice the room they had in the backend's JSON. The floor lets hosts differ in their limits. */
+static int64_t frame_bytes_max(const struct settings *settings)
+{
+    uint64_t wanted =
+        2 * settings->limit_backend_body_bytes + settings->limit_message_bytes + (64 << 10);
+    return wanted > FRAME_BYTES_FLOOR ? (int64_t)wanted : FRAME_BYTES_FLOOR;
+}
+
+static int open_sockets(struct mesh *mesh, const struct settings *settings, uint16_t bound_port,
+                        char *why, size_t why_room)
+{
+    char port[16];
+    snprintf(port, sizeof port, "%s", settings->mmrp_port);
+    if (bound_port > 0 && strcmp(settings->mmrp_port, "*") == 0)
+        snprintf(port, sizeof port, "%u", bound_port);
+    snprintf(mesh->bind_host, sizeof mesh->bind_host, "%s", settings->mmrp_host);
+    sockets_prepare();
+    mesh->router = router_socket_open(mesh->loop, mesh->bind_host, port, frame_bytes_max(settings),
+                                      on_router_received, mesh, why, why_room);
+    if (!mesh->router)
+        return -1;
+    mesh->port = router_socket_port(mesh->router);
+    return 0;
+}
+
+static int name_ourselves(struct mesh *mesh, const struct settings *settings, char *why,
+                          size_t why_room)
+{
+    int len =
+        settings->mmrp_cluster_id
+            ? snprintf(mesh->id, sizeof mesh->id, "%s", settings->mmrp_cluster_id)
+            : snprintf(mesh->id, sizeof mesh->id, "%s:%u", settings->cluster_host, mesh->port);
+    if (len < 0 || (size_t)len >= sizeof mesh->id ||
+        !cluster_id_is_valid(slice_from_string(mesh->id))) {
+        snprintf(why, why_room, "\"%s\" is not a cluster ID", mesh->id);
+        return -1;
+    }
+    if (handshake_write(slice_from_string(mesh->id), &mesh->handshake) != 0) {
+        snprintf(why, why_room, "out of memory");
+        return -1;
+    }
+    return 0;
+}
+
+struct mesh *mesh_open(struct ev_loop *loop, const struct settings *settings, uint16_t bound_port,
+                       const struct mesh_handlers *handlers, void *context, char *why,
+                       size_t why_room)
+{
+    struct mesh *mesh = calloc(1, sizeof *mesh);
+    if (!mesh) {
+        snprintf(why, why_room, "out of memory");
+        return NULL;
+    }
+    mesh->magic = MESH_MAGIC;
+    mesh->loop = loop;
+    mesh->handlers = handlers;
+    mesh->context = context;
+    ev_prepare_init(&mesh->reaper, on_reaper);
+    mesh->reaper.data = mesh;
+    if ((settings->mmrp_port && open_sockets(mesh, settings, bound_port, why, why_room) != 0) ||
+        name_ourselves(mesh, settings, why, why_room) != 0) {
+        mesh_close(mesh);
+        return NULL;
+    }
+    mesh->shared =
+        (struct peer_context){.loop = loop,
+                              .own_id = slice_from_string(mesh->id),
+                              .handshake = buffer_slice(&mesh->handshake),
+                              .frame_bytes_max = frame_bytes_max(settings),
+                              .router = mesh->router ? router_socket_handle(mesh->router) : NULL,
+                              .counters = &mesh->counters,
+                              .on_received = on_peer_received,
+                              .on_change = on_peer_change,
+                              .on_undelivered = on_peer_undelivered,
+                              .on_writable = on_peer_writable,
+                              .mesh = mesh};
+    return mesh;
+}
+
+void mesh_close(struct mesh *mesh)
+{
+    if (!mesh)
+        return;
+    CHECK_MAGIC(mesh, MESH_MAGIC);
+    INVARIANT(mesh->in_handlers == 0, "mesh_close() inside a handler of the mesh");
+    reap(mesh);
+    struct peer *peer, *next;
+    HASH_ITER(hh, mesh->peers, peer, next) {
+        HASH_DEL(mesh->peers, peer);
+        peer_free(peer);
+    }
+    router_socket_close(mesh->router);
+    buffer_free(&mesh->handshake);
+    mesh->magic = 0;
+    free(mesh);
+}
+
+struct slice mesh_cluster_id(const struct mesh *mesh)
+{
+    return slice_from_string(mesh->id);
+}
+
+uint16_t mesh_port(const struct mesh *mesh)
+{
+    return mesh->port;
+}
+
+/* --- discovery's view ---------------------------------------------------------------- */
+
+struct announcement {
+    struct slice id;
+    struct slice uri;
+};
+
+struct announcements {
+    struct announcement *items;
+    size_t count;
+};
+
+static bool is_local_address(struct slice host)
+{
+    char text[INET_ADDRSTRLEN];
+    struct in_addr address;
+    if (host.len >= sizeof text)
+        return false;
+    memcpy(text, host.data, host.len);
+    text[host.len] = '\0';
+    if (inet_pton(AF_INET, text, &address) != 1)
+        return false;
+    struct ifaddrs *all = NULL;
+    if (getifaddrs(&all) != 0)
+        return false;
+    bool found = false;
+    for (struct ifaddrs *i = all; i && !found; i = i->ifa_next)
+        found = i->ifa_addr && i->ifa_addr->sa_family == AF_INET &&
+                ((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr.s_addr == address.s_addr;
+    freeifaddrs(all);
+    return found;
+}
+
+/* A stale announcement of an earlier life of this host, under another cluster ID: connected to, it
+ * would be ourselves. */
+static bool is_own_uri(const struct mesh *mesh, struct slice uri)
+{
+    char port[16];
+    int len = snprintf(port, sizeof port, ":%u", mesh->port);
+    size_t scheme = sizeof URI_SCHEME - 1, port_len = (size_t)len;
+    if (uri.len <= scheme + port_len || memcmp(uri.data + uri.len - port_len, port, port_len) != 0)
+        return false;
+    struct slice host = slice_of(uri.data + scheme, uri.len - scheme - port_len);
+    return strcmp(mesh->bind_host, "*") == 0 ? is_local_address(host)
+                                             : slice_equals_string(host, mesh->bind_host);
+}
+
+static bool is_acceptable(const struct mesh *mesh, const struct announcement *peer)
+{
+    if (slice_equals_string(peer->id, mesh->id))
+        return false;
+    if (!cluster_id_is_valid(peer->id) || peer->id.len > CLUSTER_ID_MAX ||
+        !slice_starts_with(peer->uri, URI_SCHEME) || peer->uri.len > PEER_URI_MAX ||
+        memchr(peer->uri.data, '\0', peer->uri.len)) {
+        LOG_WARNING("peer-ignored", "peer=%s uri=%s why=\"malformed\"", LOG_TEXT(peer->id),
+                    LOG_TEXT(peer->uri));
+        return false;
+    }
+    return !is_own_uri(mesh, peer->uri);
+}
+
+/* `list->items` is the caller's to free. */
+static int read_announcements(const struct mesh *mesh, struct slice peers,
+                              struct announcements *list)
+{
+    struct frame_reader reader = reader_of(peers);
+    size_t room = peers.len / 8 + 1; /* two lengths each */
+    list->items = calloc(room, sizeof *list->items);
+    list->count = 0;
+    if (!list->items)
+        return -1;
+    while (reader_left(&reader) > 0 && !reader.broken) {
+        struct announcement peer = {.id = get_slice(&reader)};
+        peer.uri = get_slice(&reader);
+        if (!reader.broken && is_acceptable(mesh, &peer))
+            list->items[list->count++] = peer;
+    }
+    return reader_finish(&reader);
+}
+
+static bool is_announced(const struct announcements *list, const struct peer *peer)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (slice_equal(list->items[i].id, peer_id(peer)))
+            return true;
+    return false;
+}
+
+/* Somebody else has this peer's address now: its connection leads there, and would keep ours with
+ * the newcomer mute (one identity twice). */
+static bool is_replaced(const struct announcements *list, const struct peer *peer)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (slice_equals_string(list->items[i].uri, peer->uri) &&
+            !slice_equal(list->items[i].id, peer_id(peer)))
+            return true;
+    return false;
+}
+
+static void withdraw_the_others(struct mesh *mesh, const struct announcements *list)
+{
+    struct peer *peer, *next;
+    HASH_ITER(hh, mesh->peers, peer, next) {
+        if (!peer->announced || is_announced(list, peer))
+            continue;
+        LOG_INFO("peer-withdrawn", "peer=%s uri=%s", peer->id, peer->uri);
+        peer_withdraw(peer);
+    }
+    HASH_ITER(hh, mesh->peers, peer, next) {
+        if (peer->uri[0] && !is_announced(list, peer) && is_replaced(list, peer))
+            peer_replaced(peer);
+    }
+}
+
+int mesh_set_peers(struct mesh *mesh, struct slice peers)
+{
+    CHECK_MAGIC(mesh, MESH_MAGIC);
+    INVARIANT(mesh->in_handlers == 0, "mesh_set_peers() inside a handler of the mesh");
+    if (!mesh->router)
+        return 0;
+    struct announcements list;
+    int rc = read_announcements(mesh, peers, &list);
+    if (rc == 0) {
+        withdraw_the_others(mesh, &list);
+        reap(mesh); /* old connections are closed before new ones are made with our identity */
+        for (size_t i = 0; i < list.count; i++) {
+            struct peer *peer = mesh_find_peer(mesh, list.items[i].id);
+            if (!peer)
+                peer = add_peer(mesh, list.items[i].id);
+            if (peer)
+                peer_announce(peer, list.items[i].uri);
+        }
+    }
+    int saved_errno = errno;
+    free(list.items);
+    errno = saved_errno;
+    return rc;
+}
+
+/* --- the rest of the facade ---------------------------------------------------------- */
+
+struct mesh_peer_state mesh_peer(const struct mesh *mesh, struct slice cluster_id)
+{
+    const struct peer *peer = mesh_find_peer(mesh, cluster_id);
+    return peer ? (struct mesh_peer_state){true, peer->state == PEER_UP, peer->is_msgserver}
+                : (struct mesh_peer_state){false, false, false};
+}
+
+int mesh_send(struct mesh *mesh, const struct envelope *envelope)
+{
+    CHECK_MAGIC(mesh, MESH_MAGIC);
+    return routing_send(mesh, envelope);
+}
+
+uint32_t mesh_broadcast(struct mesh *mesh, struct slice body, uint32_t *failed)
+{
+    CHECK_MAGIC(mesh, MESH_MAGIC);
+    struct envelope envelope = {.route = {SLICE_EMPTY, SLICE_LITERAL("*:c")},
+                                .route_len = 2,
+                                .messages = &body,
+                                .message_count = 1,
+                                .flags = ENVELOPE_TRACK_ROUTE,
+                                .type = ENVELOPE_BROADCAST,
+                                .type_name =
+                                    slice_from_string(envelope_type_name(ENVELOPE_BROADCAST))};
+    *failed = 0;
+    return routing_send_to_all(mesh, &envelope, NULL, failed);
+}
+
+struct mesh_counters mesh_counters(const struct mesh *mesh)
+{
+    struct mesh_counters counters = mesh->counters;
+    for (const struct peer *peer = mesh->peers; peer; peer = peer->hh.next) {
+        counters.peers++;
+        counters.peers_up += peer->state == PEER_UP;
+        counters.outbox_bytes += peer->outbox.bytes;
+    }
+    return counters;
+}

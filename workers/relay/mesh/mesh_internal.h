@@ -1,0 +1,45 @@
+/* What the mesh's own files share. */
+#ifndef MSGSERVER_RELAY_MESH_MESH_INTERNAL_H
+#define MSGSERVER_RELAY_MESH_MESH_INTERNAL_H
+
+#include "base/log.h"
+#include "workers/relay/mesh/peer.h"
+#include "workers/relay/mesh/router_socket.h"
+
+enum { MESH_UNANNOUNCED_MAX = 256 }; /* peers known by their handshake alone */
+
+struct mesh {
+    unsigned magic;
+    struct ev_loop *loop;
+    const struct mesh_handlers *handlers;
+    void *context;
+
+    char id[CLUSTER_ID_MAX + 1];
+    char bind_host[256];
+    uint16_t port;
+    struct buffer handshake;
+    struct router_socket *router; /* NULL in a mesh of one */
+
+    struct peer *peers; /* uthash, by ID */
+    struct peer *gone;  /* linked by next_gone: freed by the reaper */
+    ev_prepare reaper;
+    struct peer_context shared;
+    struct mesh_counters counters;
+    unsigned in_handlers; /* callbacks of ours that run: nothing may be freed */
+
+    struct log_limit malformed_log;
+    struct log_limit stranger_log;
+    struct log_limit unroutable_log;
+};
+
+static inline struct slice mesh_own_id(const struct mesh *mesh)
+{
+    return slice_of(mesh->id, strlen(mesh->id));
+}
+
+/* NULL when unknown. */
+struct peer *mesh_find_peer(const struct mesh *mesh, struct slice id);
+/* The peer, made known if it was not: by a handshake alone. NULL with errno ENOMEM. */
+struct peer *mesh_meet_peer(struct mesh *mesh, struct slice id);
+
+#endif

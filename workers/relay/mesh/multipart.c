@@ -1,0 +1,200 @@
+#include "workers/relay/mesh/multipart.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { FIRST_CAPACITY = 16, KEPT_CAPACITY = 1024 };
+
+/* A zmq_msg_t must not be moved as bytes, so realloc() will not do. */
+static int grow(struct multipart *m)
+{
+    size_t capacity = m->capacity ? 2 * m->capacity : FIRST_CAPACITY;
+    zmq_msg_t *frames = malloc(capacity * sizeof *frames);
+    if (!frames)
+        return -1;
+    for (size_t i = 0; i < m->count; i++) {
+        zmq_msg_init(&frames[i]);
+        zmq_msg_move(&frames[i], &m->frames[i]);
+        zmq_msg_close(&m->frames[i]);
+    }
+    free(m->frames);
+    free(m->slices);
+    m->slices = NULL;
+    m->frames = frames;
+    m->capacity = capacity;
+    return 0;
+}
+
+static int add_frame(struct multipart *m, struct slice frame)
+{
+    if (m->count == m->capacity && grow(m) != 0)
+        return -1;
+    if (zmq_msg_init_size(&m->frames[m->count], frame.len) != 0)
+        return -1;
+    if (frame.len > 0)
+        memcpy(zmq_msg_data(&m->frames[m->count]), frame.data, frame.len);
+    m->count++;
+    m->bytes += frame.len;
+    return 0;
+}
+
+static int add_emitted(void *context, struct slice frame, bool more)
+{
+    (void)more;
+    return add_frame(context, frame);
+}
+
+struct multipart *multipart_from_envelope(const struct envelope *envelope)
+{
+    struct multipart *m = calloc(1, sizeof *m);
+    if (m && envelope_emit(envelope, 0, add_emitted, m) != 0) {
+        multipart_free(m);
+        m = NULL;
+    }
+    if (!m)
+        errno = ENOMEM;
+    return m;
+}
+
+static int share_frame(struct multipart *m, const struct multipart *original, size_t i)
+{
+    if (m->count == m->capacity && grow(m) != 0)
+        return -1;
+    zmq_msg_init(&m->frames[m->count]);
+    m->count++;
+    /* zmq_msg_copy() counts a reference in the source, which is not const for that alone. */
+    if (zmq_msg_copy(&m->frames[m->count - 1], &original->frames[i]) != 0)
+        return -1;
+    m->bytes += zmq_msg_size(&original->frames[i]);
+    return 0;
+}
+
+struct multipart *multipart_readdressed(const struct multipart *original, struct slice first)
+{
+    struct multipart *m = calloc(1, sizeof *m);
+    bool failed = !m || add_frame(m, first) != 0;
+    for (size_t i = 1; !failed && i < original->count; i++)
+        failed = share_frame(m, original, i) != 0;
+    if (failed) {
+        multipart_free(m);
+        errno = ENOMEM;
+        return NULL;
+    }
+    return m;
+}
+
+void multipart_clear(struct multipart *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        zmq_msg_close(&m->frames[i]);
+    m->count = 0;
+    m->bytes = 0;
+    m->overlong = false;
+    if (m->capacity > KEPT_CAPACITY) {
+        free(m->frames);
+        free(m->slices);
+        m->frames = NULL;
+        m->slices = NULL;
+        m->capacity = 0;
+    }
+}
+
+void multipart_free(struct multipart *m)
+{
+    if (!m)
+        return;
+    multipart_clear(m);
+    free(m->frames);
+    free(m->slices);
+    free(m);
+}
+
+static int receive_frame(zmq_msg_t *frame, void *socket)
+{
+    int rc;
+    do
+        rc = zmq_msg_recv(frame, socket, ZMQ_DONTWAIT);
+    while (rc < 0 && errno == EINTR);
+    return rc;
+}
+
+/* A multipart that is not kept must still be read to its end, or its rest would pass for the next
+ * message. */
+static int throw_rest_away(void *socket, bool more)
+{
+    while (more) {
+        zmq_msg_t frame;
+        zmq_msg_init(&frame);
+        int rc = receive_frame(&frame, socket);
+        more = rc >= 0 && zmq_msg_more(&frame);
+        zmq_msg_close(&frame);
+        if (rc < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int multipart_receive(struct multipart *in, void *socket)
+{
+    multipart_clear(in);
+    bool more = true;
+    while (more) {
+        if (in->count == ENVELOPE_FRAMES_MAX + 1) { /* + 1: the ROUTER's first frame */
+            in->overlong = true;
+            return throw_rest_away(socket, more) == 0 ? 1 : -1;
+        }
+        if (in->count == in->capacity && grow(in) != 0) {
+            throw_rest_away(socket, true);
+            errno = ENOMEM;
+            return -1;
+        }
+        zmq_msg_t *frame = &in->frames[in->count];
+        zmq_msg_init(frame);
+        if (receive_frame(frame, socket) < 0) {
+            int saved_errno = errno;
+            zmq_msg_close(frame);
+            errno = saved_errno;
+            return saved_errno == EAGAIN ? 0 : -1;
+        }
+        in->count++;
+        in->bytes += zmq_msg_size(frame);
+        more = zmq_msg_more(frame);
+    }
+    return 1;
+}
+
+int multipart_view(struct multipart *m)
+{
+    if (!m->slices) {
+        m->slices = malloc((m->capacity ? m->capacity : 1) * sizeof *m->slices);
+        if (!m->slices)
+            return -1;
+    }
+    for (size_t i = 0; i < m->count; i++)
+        m->slices[i] = slice_of(zmq_msg_data(&m->frames[i]), zmq_msg_size(&m->frames[i]));
+    return 0;
+}
+
+static int send_frame(zmq_msg_t *frame, void *socket, bool more)
+{
+    int rc;
+    do
+        rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0));
+    while (rc < 0 && errno == EINTR);
+    return rc;
+}
+
+enum multipart_sent multipart_send(struct multipart *m, void *socket)
+{
+    bool broken = false;
+    for (size_t i = 0; i < m->count; i++) {
+        if (send_frame(&m->frames[i], socket, i + 1 < m->count) >= 0)
+            continue;
+        if (i == 0)
+            return errno == EAGAIN ? MULTIPART_BLOCKED : MULTIPART_UNREACHABLE;
+        /* The connection ended: libzmq took the earlier frames back, and swallows the rest of the
+         * message, which it must be given (zmq lb_t). */
+        broken = true;
+    }
+    return broken ? MULTIPART_BROKEN : MULTIPART_SENT;
+}

@@ -1,0 +1,112 @@
+/* One relay of another host: its DEALER, its state, its outbox.
+ *
+ *              announced            linked              introduced
+ * UNANNOUNCED ──────────→ CONNECTING ─────→ CONNECTED ─────────────→ UP
+ *   a handshake came,       ↑   │lost, from CONNECTED or UP  ←misplaced
+ *   no address known        └───┘
+ * A peer that discovery withdrew is kept while its connection lives, then GONE.
+ *
+ * Introduced: its handshake or an envelope came; or nothing came for PEER_GRACE_MS after the
+ * connection was made: MAGE sends its handshake only once in its life, and ours may have been
+ * restarted since (MMRP fact). Misplaced: the relay at its address says that it is another. */
+#ifndef MSGSERVER_RELAY_MESH_PEER_H
+#define MSGSERVER_RELAY_MESH_PEER_H
+
+#include "base/table.h"
+#include "codecs/session_key.h"
+#include "workers/relay/mesh/mesh.h"
+#include "workers/relay/mesh/outbox.h"
+#include "workers/relay/mesh/peer_monitor.h"
+
+enum { PEER_GRACE_MS = 2000, PEER_URI_MAX = 255 };
+
+enum peer_state { PEER_UNANNOUNCED, PEER_CONNECTING, PEER_CONNECTED, PEER_UP, PEER_GONE };
+
+enum peer_event {
+    PEER_ANNOUNCED, /* discovery knows its address */
+    PEER_WITHDRAWN, /* discovery knows it no more; or an unannounced one is evicted */
+    PEER_LINKED,    /* our DEALER is connected */
+    PEER_LOST,      /* it is not any more */
+    PEER_INTRODUCED,
+    PEER_MISPLACED
+};
+
+struct peer;
+
+/* What all peers of a mesh share. */
+struct peer_context {
+    struct ev_loop *loop;
+    struct slice own_id;
+    struct slice handshake; /* our JSON */
+    int64_t frame_bytes_max;
+    void *router; /* for peers that our DEALER does not reach */
+    struct mesh_counters *counters;
+
+    /* `in`: the frames after the sender's, which is the peer. */
+    void (*on_received)(void *mesh, struct peer *peer, struct multipart *in);
+    /* After every change of state, and when is_msgserver changed while up. A peer that is GONE is
+     * to be freed later, not inside the call. */
+    void (*on_change)(void *mesh, struct peer *peer, enum peer_state before);
+    /* Accepted by peer_send(), and now given up; freed after the call. */
+    void (*on_undelivered)(void *mesh, struct multipart *multipart);
+    /* Takes more, after peer_send() said EAGAIN. */
+    void (*on_writable)(void *mesh, struct peer *peer);
+    void *mesh;
+};
+
+struct peer {
+    UT_hash_handle hh; /* by id */
+    struct peer *next_gone;
+    const struct peer_context *shared;
+    char id[CLUSTER_ID_MAX + 1];
+    char uri[PEER_URI_MAX + 1]; /* empty while unannounced */
+    enum peer_state state;
+    bool announced;
+    bool introduced; /* by a handshake or an envelope: stays so over reconnects */
+    bool misplaced;
+    bool is_msgserver;
+    bool refused_sender; /* peer_send() said EAGAIN: on_writable is due */
+    bool by_router;      /* how the outbox leaves */
+    uint64_t heard_ms;
+
+    zsock_t *dealer;
+    struct peer_monitor monitor;
+    struct zmq_watcher watcher;
+    struct outbox outbox;
+    ev_timer handshake_due;
+    ev_timer grace;
+    ev_timer router_retry;
+    unsigned handshake_attempts;
+    bool handshake_sent;
+};
+
+/* `id` is a valid cluster ID. Returns NULL with errno ENOMEM. */
+struct peer *peer_new(const struct peer_context *shared, struct slice id);
+/* Closes its socket and drops its outbox without a word. Not inside its callbacks. */
+void peer_free(struct peer *peer);
+
+static inline struct slice peer_id(const struct peer *peer)
+{
+    return slice_of(peer->id, strlen(peer->id));
+}
+
+/* Discovery's view. A changed `uri` (at most PEER_URI_MAX bytes) reconnects. Not inside the peer's
+ * callbacks. */
+void peer_announce(struct peer *peer, struct slice uri);
+void peer_withdraw(struct peer *peer);
+/* Another relay was announced at the address of this peer, which is not announced any more. */
+void peer_replaced(struct peer *peer);
+
+/* Its handshake came. */
+void peer_handshaken(struct peer *peer, bool is_msgserver);
+/* An envelope came from it. */
+void peer_heard(struct peer *peer);
+/* Our handshake was refused: whoever is at its address is not this peer. */
+void peer_misplaced(struct peer *peer);
+
+/* Takes `multipart` and returns 0: sent, or in the outbox behind what waits there. Or -1 with errno
+ * EHOSTUNREACH or EAGAIN (outbox full), and `multipart` is still the caller's. By the DEALER when
+ * up, else by the ROUTER if the peer's own DEALER is connected there. */
+int peer_send(struct peer *peer, struct multipart *multipart);
+
+#endif

@@ -1,0 +1,27 @@
+/* What happens to a DEALER's connection, read in the loop without a thread of its own. */
+#ifndef MSGSERVER_RELAY_MESH_PEER_MONITOR_H
+#define MSGSERVER_RELAY_MESH_PEER_MONITOR_H
+
+#include "workers/relay/mesh/sockets.h"
+#include "workers/relay/mesh/zmq_watcher.h"
+
+enum peer_link_event {
+    PEER_LINK_UP,  /* the ZMTP handshake succeeded: what is sent from now on leaves */
+    PEER_LINK_LOST /* closed, reset, or silent for longer than the heartbeat allows */
+};
+
+struct peer_monitor {
+    zsock_t *events; /* inproc PAIR */
+    void *watched;
+    struct zmq_watcher watcher;
+    void (*on_link)(void *context, enum peer_link_event event);
+    void *context;
+};
+
+/* Before the DEALER connects. Returns 0, or -1 with errno. */
+int peer_monitor_start(struct peer_monitor *monitor, struct ev_loop *loop, zsock_t *dealer,
+                       void (*on_link)(void *context, enum peer_link_event event), void *context);
+/* Before the DEALER is destroyed. One of zeros is accepted. Not inside on_link(). */
+void peer_monitor_stop(struct peer_monitor *monitor);
+
+#endif

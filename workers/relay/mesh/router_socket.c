@@ -1,0 +1,99 @@
+#include "workers/relay/mesh/router_socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "workers/relay/mesh/sockets.h"
+#include "workers/relay/mesh/zmq_watcher.h"
+
+enum { RECEIVED_PER_ROUND = 128 };
+
+struct router_socket {
+    zsock_t *sock;
+    struct zmq_watcher watcher;
+    struct multipart in;
+    router_received *on_received;
+    void *context;
+    uint16_t port;
+};
+
+static void on_ready(void *context, int events)
+{
+    (void)events;
+    struct router_socket *router = context;
+    for (int i = 0; i < RECEIVED_PER_ROUND; i++) {
+        int rc = multipart_receive(&router->in, sockets_handle(router->sock));
+        if (rc == 0)
+            break;
+        if (rc < 0)
+            LOG_ERROR("mesh-read-failed", "why=\"%s\"", zmq_strerror(errno));
+        else
+            router->on_received(router->context, &router->in);
+    }
+    multipart_clear(&router->in);
+}
+
+/* The port that "*" became. Returns 0, or -1 with errno. */
+static int read_port(struct router_socket *router)
+{
+    char endpoint[512];
+    size_t len = sizeof endpoint;
+    if (zmq_getsockopt(sockets_handle(router->sock), ZMQ_LAST_ENDPOINT, endpoint, &len) != 0)
+        return -1;
+    const char *colon = strrchr(endpoint, ':');
+    uint64_t port = 0;
+    if (!colon || parse_u64(slice_from_string(colon + 1), &port) != 0 || port > UINT16_MAX) {
+        errno = EPROTO;
+        return -1;
+    }
+    router->port = (uint16_t)port;
+    return 0;
+}
+
+struct router_socket *router_socket_open(struct ev_loop *loop, const char *host, const char *port,
+                                         int64_t frame_bytes_max, router_received *on_received,
+                                         void *context, char *why, size_t why_room)
+{
+    char endpoint[512];
+    snprintf(endpoint, sizeof endpoint, "tcp://%s:%s", host, port);
+    struct router_socket *router = calloc(1, sizeof *router);
+    if (router) {
+        router->on_received = on_received;
+        router->context = context;
+        router->sock = sockets_router(frame_bytes_max);
+    }
+    if (router && router->sock && zmq_bind(sockets_handle(router->sock), endpoint) == 0 &&
+        read_port(router) == 0 &&
+        zmq_watcher_start(&router->watcher, loop, sockets_handle(router->sock), on_ready, router) ==
+            0)
+        return router;
+    snprintf(why, why_room, "cannot listen for MMRP peers on %s: %s", endpoint,
+             zmq_strerror(errno));
+    router_socket_close(router);
+    return NULL;
+}
+
+void router_socket_close(struct router_socket *router)
+{
+    if (!router)
+        return;
+    zmq_watcher_stop(&router->watcher);
+    multipart_clear(&router->in);
+    free(router->in.frames);
+    free(router->in.slices);
+    sockets_close(&router->sock);
+    free(router);
+}
+
+uint16_t router_socket_port(const struct router_socket *router)
+{
+    return router->port;
+}
+
+void *router_socket_handle(const struct router_socket *router)
+{
+    return sockets_handle(router->sock);
+}

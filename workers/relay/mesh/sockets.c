@@ -1,0 +1,120 @@
+#include "workers/relay/mesh/sockets.h"
+
+#include <czmq.h>
+
+struct socket_option {
+    int name;
+    int value;
+};
+
+static const struct socket_option COMMON_OPTIONS[] = {
+    {ZMQ_LINGER, 250}, /* ms: last words may leave, a dead peer does not hold up a stop */
+    {ZMQ_SNDHWM, MESH_HIGH_WATER},
+    {ZMQ_RCVHWM, MESH_HIGH_WATER},
+    {ZMQ_SNDTIMEO, 0},
+    {ZMQ_RCVTIMEO, 0},
+    {ZMQ_HANDSHAKE_IVL, 10000}, /* a connection that does not speak ZMTP is closed */
+    /* libzmq answers PING by itself, MAGE's too; the TTL in ours makes a MAGE host drop our old
+     * connection, which would otherwise keep a new one with our identity mute (MMRP fact). */
+    {ZMQ_HEARTBEAT_IVL, 2000},
+    {ZMQ_HEARTBEAT_TIMEOUT, MESH_HEARTBEAT_TTL_MS},
+    {ZMQ_HEARTBEAT_TTL, MESH_HEARTBEAT_TTL_MS},
+    {ZMQ_TCP_KEEPALIVE, 1},
+    {ZMQ_TCP_KEEPALIVE_IDLE, 30},
+    {ZMQ_TCP_KEEPALIVE_INTVL, 10},
+    {ZMQ_TCP_KEEPALIVE_CNT, 3},
+};
+
+static const struct socket_option ROUTER_OPTIONS[] = {
+    {ZMQ_ROUTER_MANDATORY, 1}, /* EHOSTUNREACH and EAGAIN instead of silent drops */
+    /* A peer that reconnects before its old connection is known dead is heard at once. The price:
+     * whoever reaches the port can take a peer's identity over here. What we send leaves by our own
+     * DEALER to the announced address, so only the fallback path is open to that; what comes in can
+     * be forged with or without handover, until peers authenticate. */
+    {ZMQ_ROUTER_HANDOVER, 1},
+    {ZMQ_BACKLOG, 128},
+};
+
+static const struct socket_option DEALER_OPTIONS[] = {
+    {ZMQ_IMMEDIATE, 1}, /* no queue towards a peer that is not connected: EAGAIN instead */
+    {ZMQ_RECONNECT_IVL, 100},
+    {ZMQ_RECONNECT_IVL_MAX, 2000},
+    {ZMQ_CONNECT_TIMEOUT, 5000},
+};
+
+#define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
+
+void sockets_prepare(void)
+{
+    static bool prepared;
+    if (prepared)
+        return;
+    prepared = true;
+    zsys_handler_set(NULL); /* czmq would take SIGINT and SIGTERM at the first zsock_new() */
+    zsys_set_logstream(stderr);
+    zsys_set_io_threads(1);
+    zsys_set_max_sockets(0); /* as many as the descriptor limit has room for */
+}
+
+static int set_options(void *socket, const struct socket_option *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (zmq_setsockopt(socket, options[i].name, &options[i].value, sizeof(int)) != 0)
+            return -1;
+    return 0;
+}
+
+static zsock_t *new_socket(int type, const struct socket_option *options, size_t count,
+                           int64_t frame_bytes_max)
+{
+    zsock_t *sock = zsock_new(type);
+    if (!sock)
+        return NULL;
+    void *socket = zsock_resolve(sock);
+    if (set_options(socket, COMMON_OPTIONS, COUNT_OF(COMMON_OPTIONS)) != 0 ||
+        set_options(socket, options, count) != 0 ||
+        zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof frame_bytes_max) != 0) {
+        int saved_errno = errno;
+        zsock_destroy(&sock);
+        errno = saved_errno;
+    }
+    return sock;
+}
+
+zsock_t *sockets_router(int64_t frame_bytes_max)
+{
+    return new_socket(ZMQ_ROUTER, ROUTER_OPTIONS, COUNT_OF(ROUTER_OPTIONS), frame_bytes_max);
+}
+
+zsock_t *sockets_dealer(struct slice identity, int64_t frame_bytes_max)
+{
+    zsock_t *sock =
+        new_socket(ZMQ_DEALER, DEALER_OPTIONS, COUNT_OF(DEALER_OPTIONS), frame_bytes_max);
+    if (sock && zmq_setsockopt(zsock_resolve(sock), ZMQ_ROUTING_ID, identity.data, identity.len)) {
+        int saved_errno = errno;
+        zsock_destroy(&sock);
+        errno = saved_errno;
+    }
+    return sock;
+}
+
+zsock_t *sockets_monitor(const char *endpoint)
+{
+    zsock_t *sock = zsock_new(ZMQ_PAIR);
+    if (sock && zsock_connect(sock, "%s", endpoint) != 0) {
+        int saved_errno = errno;
+        zsock_destroy(&sock);
+        errno = saved_errno;
+    }
+    return sock;
+}
+
+void *sockets_handle(zsock_t *sock)
+{
+    return zsock_resolve(sock);
+}
+
+void sockets_close(zsock_t **sock)
+{
+    zsock_destroy(sock);
+}
