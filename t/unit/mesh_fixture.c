@@ -81,7 +81,11 @@ void node_start(struct node *node, const char *id, uint16_t bound_port)
     set(&settings, "server.mmrp.bind.host", "127.0.0.1");
     set(&settings, "server.mmrp.bind.port", "*");
     set(&settings, "server.mmrp.clusterId", id);
-    node->mesh = mesh_open(loop, &settings, bound_port, &HANDLERS, node, why, sizeof why);
+    /* ZeroMQ closes sockets in the background: an earlier life may still hold the port. */
+    uint64_t limit = wait_limit();
+    do
+        node->mesh = mesh_open(loop, &settings, bound_port, &HANDLERS, node, why, sizeof why);
+    while (!node->mesh && bound_port > 0 && run_once(limit));
     ck_assert_msg(node->mesh != NULL, "%s", why);
     settings_free(&settings);
     snprintf(node->id, sizeof node->id, "%s", id);
