@@ -216,11 +216,11 @@ void mesh_close(struct mesh *mesh)
 {
     if (!mesh)
         return;
-    CHECK_MAGIC(mesh, MESH_MAGIC);
-    INVARIANT(mesh->in_handlers == 0, "mesh_close() inside a handler of the mesh");
+    INVARIANT(mesh->magic == MESH_MAGIC && mesh->in_handlers == 0,
+              "mesh_close() inside a handler of the mesh");
     reap(mesh);
-    struct peer *peer, *next;
-    HASH_ITER(hh, mesh->peers, peer, next) {
+    for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
+        next = peer->hh.next;
         HASH_DEL(mesh->peers, peer);
         peer_free(peer);
     }
@@ -341,14 +341,15 @@ static bool is_replaced(const struct announcements *list, const struct peer *pee
 
 static void withdraw_the_others(struct mesh *mesh, const struct announcements *list)
 {
-    struct peer *peer, *next;
-    HASH_ITER(hh, mesh->peers, peer, next) {
+    for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
+        next = peer->hh.next; /* GONE ones leave the table */
         if (!peer->announced || is_announced(list, peer))
             continue;
         LOG_INFO("peer-withdrawn", "peer=%s uri=%s", peer->id, peer->uri);
         peer_withdraw(peer);
     }
-    HASH_ITER(hh, mesh->peers, peer, next) {
+    for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
+        next = peer->hh.next;
         if (peer->uri[0] && !is_announced(list, peer) && is_replaced(list, peer))
             peer_replaced(peer);
     }
@@ -356,8 +357,8 @@ static void withdraw_the_others(struct mesh *mesh, const struct announcements *l
 
 int mesh_set_peers(struct mesh *mesh, struct slice peers)
 {
-    CHECK_MAGIC(mesh, MESH_MAGIC);
-    INVARIANT(mesh->in_handlers == 0, "mesh_set_peers() inside a handler of the mesh");
+    INVARIANT(mesh->magic == MESH_MAGIC && mesh->in_handlers == 0,
+              "mesh_set_peers() inside a handler of the mesh");
     if (!mesh->router)
         return 0;
     struct announcements list;
