@@ -88,13 +88,6 @@ static void tell_trouble(struct child *child, const char *why)
     child->handlers->on_trouble(child->context, child, why);
 }
 
-static void close_channel(struct child *child)
-{
-    struct control_channel *channel = child->channel;
-    child->channel = NULL;
-    control_channel_close(channel);
-}
-
 /* The process is gone, or none could be made. */
 static void after_death(struct child *child)
 {
@@ -183,7 +176,8 @@ static void on_lost(void *context)
 {
     struct child *child = context;
     CHECK_MAGIC(child, CHILD_MAGIC);
-    close_channel(child);
+    control_channel_close(child->channel);
+    child->channel = NULL;
     if (child->pid == 0)
         bury(child);
     else if (child->state != CHILD_STOPPING)

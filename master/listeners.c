@@ -104,13 +104,13 @@ int listeners_open(struct listeners *listeners, enum listener_kind kind, const c
                    size_t slots, char why[LISTENERS_WHY_ROOM])
 {
     char hint[LISTEN_HINT_ROOM] = "";
+    INVARIANT(slots >= 1, "listeners without slots");
     bool is_unix = strncmp(endpoint, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
     *listeners = (struct listeners){.kind = kind, .shared = is_unix, .slots = slots};
-    size_t count = is_unix ? 1 : slots;
-    listeners->fds = malloc(count * sizeof *listeners->fds);
+    listeners->fds = malloc(slots * sizeof *listeners->fds);
     if (!listeners->fds)
         return fail(listeners, endpoint, hint, why);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < slots; i++)
         listeners->fds[i] = -1;
     int result =
         is_unix ? open_unix(listeners, endpoint, hint) : open_tcp(listeners, endpoint, hint);
@@ -125,11 +125,10 @@ int listeners_fd(const struct listeners *listeners, size_t slot)
 
 void listeners_close(struct listeners *listeners)
 {
-    size_t count = !listeners->fds ? 0 : listeners->shared ? 1 : listeners->slots;
     if (listeners->shared && listeners->name)
         remove_socket_file(listeners);
-    for (size_t i = 0; i < count; i++)
-        if (listeners->fds[i] >= 0)
+    for (size_t i = 0; listeners->fds && i < listeners->slots; i++)
+        if (listeners->fds[i] >= 0) /* NOLINT(clang-analyzer-core.*): all slots are initialised */
             close(listeners->fds[i]);
     free(listeners->fds);
     free(listeners->name);

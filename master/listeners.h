@@ -20,7 +20,7 @@ struct listeners {
     char *name;    /* the endpoint as bound: "http://127.0.0.1:8080", "unix:/run/x.sock" */
     uint16_t port; /* as bound; 0 for a Unix socket */
     bool shared;   /* every slot has the same socket */
-    int *fds;      /* `slots` descriptors, or one when shared */
+    int *fds;      /* by slot, counted from 0; only the first when shared; -1: none */
     size_t slots;
     dev_t device; /* of a Unix socket's file, to know it again */
     ino_t inode;

@@ -235,8 +235,7 @@ static void on_trouble(void *context, struct child *child, const char *why)
 {
     struct supervisor *supervisor = context;
     if (supervisor->phase == PHASE_SERVING)
-        LOG_ERROR("child-trouble", "child=%s why=%s", child_name(child),
-                  LOG_TEXT(slice_from_string(why)));
+        LOG_ERROR("child-trouble", "child=%s why=\"%s\"", child_name(child), why);
     if (supervisor->phase != PHASE_STARTING || supervisor->start_failed)
         return;
     supervisor->start_failed = true;

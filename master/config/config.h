@@ -10,7 +10,7 @@
 #include "master/config/diagnostics.h"
 
 struct config_source {
-    const char *directory;    /* like /etc/msgserver */
+    const char *directory;    /* like /etc/msgserver; NULL: no files, all defaults */
     const char *environments; /* like "production,marathon" (MAGE: NODE_ENV), or NULL */
 };
 

@@ -169,6 +169,10 @@ struct yaml_node *layers_load(const struct config_source *source, struct pool *p
     if (!loading.merged)
         return NULL;
     loading.merged->kind = YAML_MAP;
+    if (!source->directory) {
+        *complete = true;
+        return loading.merged;
+    }
     check_directory(&loading);
     if (loading.complete) {
         load_layer(&loading, "default", LOG_LEVEL_DEBUG);
