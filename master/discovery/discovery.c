@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/blob.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/invariant.h"
@@ -17,7 +18,9 @@ enum { DISCOVERY_MAGIC = 0x44495343 };
 /* An interface without an address (yet) is asked for it again after this time. */
 static const double ADDRESS_RETRY_S = 5;
 
-static const struct discovery_engine *const ENGINES[] = {&DISCOVERY_SINGLE, &DISCOVERY_ZOOKEEPER};
+enum { ENGINE_COUNT = 2 };
+static const struct discovery_engine *const ENGINES[ENGINE_COUNT] = {&DISCOVERY_SINGLE,
+                                                                     &DISCOVERY_ZOOKEEPER};
 
 struct discovery {
     unsigned magic;
@@ -29,8 +32,8 @@ struct discovery {
     void *engine_state;
     char *cluster_id;
     uint64_t started_ms;
-    struct buffer peers;
-    bool announced; /* the engine has our announcement */
+    struct blob *peers; /* the last view, NULL before the first */
+    bool announced;     /* the engine has our announcement */
     bool complained;
     ev_timer announce_again;
     bool withdrawing;
@@ -39,7 +42,7 @@ struct discovery {
 
 static const struct discovery_engine *engine_named(const char *name)
 {
-    for (size_t i = 0; i < sizeof ENGINES / sizeof *ENGINES; i++)
+    for (size_t i = 0; i < ENGINE_COUNT; i++)
         if (strcmp(ENGINES[i]->name, name) == 0)
             return ENGINES[i];
     INVARIANT(false, "a checked setting names no discovery engine");
@@ -50,16 +53,17 @@ static void engine_peers(void *context, struct slice run)
 {
     struct discovery *discovery = context;
     CHECK_MAGIC(discovery, DISCOVERY_MAGIC);
-    if (slice_equal(run, buffer_slice(&discovery->peers)))
+    if (slice_equal(run, discovery_peers(discovery)))
         return;
-    struct buffer peers = {0};
-    if (buffer_append_slice(&peers, run) != 0) {
+    struct blob *peers = blob_new(run);
+    if (!peers) {
         LOG_ERROR("peers-lost", "why=\"out of memory\"");
         return;
     }
-    buffer_free(&discovery->peers);
+    if (discovery->peers)
+        blob_release(discovery->peers);
     discovery->peers = peers;
-    discovery->handlers->on_peers(discovery->context, buffer_slice(&discovery->peers));
+    discovery->handlers->on_peers(discovery->context, blob_slice(peers));
 }
 
 /* Also when the engine answers inside withdraw(): our caller hears of it from the loop. */
@@ -177,7 +181,7 @@ void discovery_withdraw(struct discovery *discovery)
 struct slice discovery_peers(const struct discovery *discovery)
 {
     CHECK_MAGIC(discovery, DISCOVERY_MAGIC);
-    return buffer_slice(&discovery->peers);
+    return discovery->peers ? blob_slice(discovery->peers) : SLICE_LITERAL("");
 }
 
 void discovery_stop(struct discovery *discovery)
@@ -188,7 +192,8 @@ void discovery_stop(struct discovery *discovery)
     ev_timer_stop(discovery->loop, &discovery->announce_again);
     ev_timer_stop(discovery->loop, &discovery->withdrawn);
     discovery->engine->stop(discovery->engine_state);
-    buffer_free(&discovery->peers);
+    if (discovery->peers)
+        blob_release(discovery->peers);
     free(discovery->cluster_id);
     discovery->magic = 0;
     free(discovery);

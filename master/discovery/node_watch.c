@@ -39,7 +39,8 @@ static void read_node(struct node_watch *watch, struct watched_node *node);
 static void remove_node(struct node_watch *watch, struct watched_node *node)
 {
     peer_view_drop(watch->view, node->name);
-    HASH_DEL(watch->nodes, node);
+    /* The analyzer takes the next element for the one freed before: uthash unlinked that. */
+    HASH_DEL(watch->nodes, node); /* NOLINT(clang-analyzer-unix.Malloc) */
     free(node);
 }
 
