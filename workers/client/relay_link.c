@@ -80,21 +80,13 @@ static void arm_timer(struct relay_link *link)
     ev_timer_start(link->loop, &link->timer);
 }
 
-static void remove_request(struct relay_link *link, struct request *request)
-{
-    if (request->failing)
-        DL_DELETE(link->failing, request);
-    else
-        DL_DELETE(link->waiting, request);
-    HASH_DEL(link->requests, request);
-}
-
+/* The request was taken out of its list. */
 static void finish_request(struct relay_link *link, struct request *request,
                            enum request_failure failure, uint16_t operation, struct slice payload)
 {
     request_done done = request->done;
     void *context = request->context;
-    remove_request(link, request);
+    HASH_DEL(link->requests, request);
     free(request);
     done(context, failure, operation, payload);
 }
@@ -115,10 +107,15 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
     CHECK_MAGIC(link, LINK_MAGIC);
     const uint64_t last = link->last_request;
     const uint64_t now = clock_monotonic_ms();
-    while (link->failing && link->failing->id <= last)
-        finish_request(link, link->failing, REQUEST_RELAY_DOWN, 0, SLICE_EMPTY);
-    while (link->waiting && link->waiting->id <= last && link->waiting->due_ms <= now)
-        finish_request(link, link->waiting, REQUEST_TIMED_OUT, 0, SLICE_EMPTY);
+    struct request *request;
+    while ((request = link->failing) && request->id <= last) {
+        DL_DELETE(link->failing, request);
+        finish_request(link, request, REQUEST_RELAY_DOWN, 0, SLICE_EMPTY);
+    }
+    while ((request = link->waiting) && request->id <= last && request->due_ms <= now) {
+        DL_DELETE(link->waiting, request);
+        finish_request(link, request, REQUEST_TIMED_OUT, 0, SLICE_EMPTY);
+    }
     arm_timer(link);
 }
 
@@ -170,7 +167,11 @@ void relay_link_cancel(struct relay_link *link, uint64_t id)
     HASH_FIND(hh, link->requests, &id, sizeof id, request);
     if (!request)
         return;
-    remove_request(link, request);
+    if (request->failing)
+        DL_DELETE(link->failing, request);
+    else
+        DL_DELETE(link->waiting, request);
+    HASH_DEL(link->requests, request);
     free(request);
 }
 
@@ -393,8 +394,10 @@ static void handle_reply(struct relay_link *link, struct slice payload)
     INVARIANT(get_reply(payload, &frame) == 0, "a broken REPLY frame");
     struct request *request;
     HASH_FIND(hh, link->requests, &frame.request, sizeof frame.request, request);
-    if (request && !request->failing)
-        finish_request(link, request, REQUEST_ANSWERED, frame.operation, frame.payload);
+    if (!request || request->failing)
+        return;
+    DL_DELETE(link->waiting, request);
+    finish_request(link, request, REQUEST_ANSWERED, frame.operation, frame.payload);
 }
 
 static void on_frame(void *context, uint16_t type, struct slice payload)
