@@ -90,14 +90,17 @@ static void print_all(FILE *out, const char *hosts)
         fputs(end, out);
 }
 
-/* Everything of the master's is closed first: a listening socket or a control channel that lived on
- * here would outlive a killed master. */
+/* Everything of the master's is closed first: a listening socket, a control channel or its log that
+ * lived on here would outlive the master. */
 noreturn static void resolve_and_exit(int fd, const char *hosts)
 {
-    if (dup2(fd, STDOUT_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0u, 0) != 0)
+    static const int SIGNALS[] = {SIGALRM, SIGINT, SIGPIPE, SIGTERM};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (dup2(fd, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0 ||
+        close_range(STDERR_FILENO + 1, ~0u, 0) != 0)
         _exit(1);
-    signal(SIGALRM, SIG_DFL);
-    signal(SIGPIPE, SIG_DFL);
+    for (size_t i = 0; i < sizeof SIGNALS / sizeof *SIGNALS; i++)
+        signal(SIGNALS[i], SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
