@@ -213,14 +213,15 @@ void delivery_go_on(struct relay *relay, struct outlet *outlet)
 {
     struct attachment *attachment;
     while ((attachment = outlet->congested) && !outlet_is_congested(outlet)) {
-        bool last = !attachment->next && outlet->attachments == attachment;
+        /* A peer's outlet goes away with its last attachment. */
+        bool may_go = outlet->kind == OUTLET_PEER && !outlet->attachments->next;
         attachment_set_state(relay, attachment, ATTACHMENT_IDLE);
         if (attachment->away)
             remote_home_go_on(relay, attachment);
         else
             delivery_run(relay, attachment);
-        if (last && outlet->kind == OUTLET_PEER)
-            return; /* a peer's outlet may be gone with its last attachment */
+        if (may_go)
+            return;
     }
 }
 
