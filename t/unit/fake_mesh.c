@@ -260,7 +260,8 @@ static size_t split(char *text, const char *separator, struct slice *items, size
 
 static char *next_part(char **rest)
 {
-    char *end = *rest ? strstr(*rest, " | ") : NULL, *part = *rest ? *rest : (char[]){""};
+    static char nothing[1];
+    char *end = *rest ? strstr(*rest, " | ") : NULL, *part = *rest ? *rest : nothing;
     if (end)
         *end = '\0';
     *rest = end ? end + 3 : NULL;

@@ -1,0 +1,339 @@
+#include "relay_fixture.h"
+
+#include <stdarg.h>
+
+#include "workers/relay/requests.h"
+
+static struct test_relay test;
+static struct test_worker worker;
+static struct buffer payload;
+
+static void start(void)
+{
+    test_relay_prepare(&test, "host-a:1");
+    test_relay_start(&test);
+    test_worker_start(&worker, &test, 7);
+}
+
+static void stop(void)
+{
+    test_worker_stop(&worker);
+    test_relay_stop(&test);
+}
+
+static void ask(const char *home, uint16_t operation)
+{
+    test_request(&worker, home, operation, &payload);
+    settle(&test, &worker);
+}
+
+static struct frame_session session_reply(void)
+{
+    struct frame_session session;
+    ck_assert_uint_eq(worker.reply, FRAME_SESSION);
+    ck_assert_int_eq(get_session(buffer_slice(&worker.reply_payload), &session), 0);
+    return session;
+}
+
+static struct frame_session create(const char *actor, const char *key, const char *home)
+{
+    struct frame_create_session create = {.actor = slice_from_string(actor),
+                                          .key = slice_from_string(key),
+                                          .home = slice_from_string(home)};
+    put_create_session_fields(&payload, &create);
+    ask("", FRAME_CREATE_SESSION);
+    return session_reply();
+}
+
+static struct frame_session ask_session(const char *home, uint16_t operation, const char *address)
+{
+    struct frame_read_session read = {.address = slice_from_string(address)};
+    put_read_session_fields(&payload, &read); /* DELETE_SESSION has the same field */
+    ask(home, operation);
+    return session_reply();
+}
+
+/* Texts up to a NULL, as a run of slices. */
+static struct buffer run_of(const char *text, ...)
+{
+    struct buffer run = {0};
+    va_list texts;
+    va_start(texts, text);
+    for (; text; text = va_arg(texts, const char *))
+        put_slice(&run, slice_from_string(text));
+    va_end(texts);
+    return run;
+}
+
+static void put_send_order(struct buffer addresses, struct buffer bodies)
+{
+    struct frame_send send = {.addresses = buffer_slice(&addresses),
+                              .bodies = buffer_slice(&bodies)};
+    ck_assert_int_eq(put_send_fields(&payload, &send), 0);
+    buffer_free(&addresses);
+    buffer_free(&bodies);
+}
+
+/* "queued/1+2 attached, noSession": the outcome per recipient. */
+static void check_sent(const char *expected)
+{
+    struct buffer text = {0};
+    struct frame_sent sent;
+    struct recipient_result result;
+    ck_assert_uint_eq(worker.reply, FRAME_SENT);
+    ck_assert_int_eq(get_sent(buffer_slice(&worker.reply_payload), &sent), 0);
+    struct frame_reader reader = reader_of(sent.results);
+    while (get_recipient_result(&reader, &result)) {
+        buffer_printf(&text, "%s%s", buffer_len(&text) > 0 ? ", " : "",
+                      outcome_code((enum outcome)result.outcome));
+        if (result.outcome == OUTCOME_QUEUED)
+            buffer_printf(&text, "/%llu+%u%s", (unsigned long long)result.first_id, result.count,
+                          result.attached ? " attached" : "");
+    }
+    ck_assert_int_eq(reader_finish(&reader), 0);
+    ck_assert_slice_eq(buffer_slice(&text), expected);
+    buffer_free(&text);
+}
+
+START_TEST(sessions_are_made_read_and_deleted)
+{
+    start();
+    struct frame_session session = create("bob", "x", "");
+    ck_assert_uint_eq(session.outcome, OUTCOME_QUEUED);
+    ck_assert_slice_eq(session.address, "sess/bob:x");
+    ck_assert_slice_eq(session.home, "host-a:1");
+    ck_assert_uint_eq(session.ttl_ms, 600000);
+    ck_assert_uint_eq(create("bob", "x", "").outcome, OUTCOME_EXISTS);
+    ck_assert_uint_eq(create("bob", "a b", "").outcome, OUTCOME_INVALID_KEY);
+    test_send(&test, "sess/bob:x", "[1]");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    session = ask_session("host-a:1", FRAME_READ_SESSION, "sess/bob:x");
+    ck_assert(session.attached && !session.adopted);
+    ck_assert_uint_eq(session.attachment, 7ull << 32 | 1);
+    ck_assert_uint_eq(session.last_id, 1);
+    ck_assert_uint_eq(session.pending, 1);
+    ck_assert_uint_eq(session.pending_bytes, 3);
+    session = ask_session("", FRAME_DELETE_SESSION, "sess/bob:x");
+    ck_assert_uint_eq(session.outcome, OUTCOME_QUEUED);
+    expect(&worker, "deliver 1: 1=[1]\nend 1: expired\n");
+    ck_assert_uint_eq(ask_session("", FRAME_READ_SESSION, "sess/bob:x").outcome,
+                      OUTCOME_NO_SESSION);
+    ck_assert_uint_eq(ask_session("", FRAME_DELETE_SESSION, "sess/bob:x").outcome,
+                      OUTCOME_NO_SESSION);
+    stop();
+}
+END_TEST
+
+START_TEST(every_recipient_has_its_outcome)
+{
+    start();
+    create("bob", "x", "");
+    create("ann", "y", "");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/ann:y", "", 0);
+    put_send_order(run_of("sess/bob:x", "sess/eve:z", "sess/ann:y", NULL),
+                   run_of("[[\"a\"]]", "[[\"b\"]]", NULL));
+    ask("", FRAME_SEND);
+    check_sent("queued/1+2, noSession, queued/1+2 attached");
+    expect(&worker, "deliver 1: 1=[[\"a\"]] 2=[[\"b\"]]\n");
+    put_send_order(run_of(NULL), run_of("[]", NULL));
+    ask("", FRAME_SEND);
+    check_sent("");
+    ck_assert_uint_eq(figure(&test, METRIC_REFUSED_NO_SESSION), 2);
+    ck_assert_uint_eq(figure(&test, METRIC_ACCEPTED), 4);
+    stop();
+}
+END_TEST
+
+START_TEST(a_full_mailbox_takes_all_or_nothing)
+{
+    start();
+    test.relay->registry.mailbox_limits.messages = 2;
+    create("bob", "x", "");
+    put_send_order(run_of("sess/bob:x", NULL), run_of("[1]", "[2]", "[3]", NULL));
+    ask("", FRAME_SEND);
+    check_sent("overLimit");
+    put_send_order(run_of("sess/bob:x", "sess/bob:x", NULL), run_of("[1]", "[2]", NULL));
+    ask("", FRAME_SEND);
+    check_sent("queued/1+2, overLimit");
+    stop();
+}
+END_TEST
+
+START_TEST(a_full_host_refuses_and_recovers)
+{
+    start();
+    create("bob", "x", "");
+    uint64_t limit = test.relay->budget.limit, used = test.relay->budget.used;
+    test.relay->budget.limit = used + 20;
+    put_send_order(run_of("sess/bob:x", NULL), run_of("[1]", NULL));
+    ask("", FRAME_SEND);
+    check_sent("overLimit");
+    ck_assert_uint_eq(test.relay->budget.used, used);
+    ck_assert_uint_eq(figure(&test, METRIC_REFUSED_HOST_FULL), 1);
+    test.relay->budget.limit = limit;
+    put_send_order(run_of("sess/bob:x", NULL), run_of("[1]", NULL));
+    ask("", FRAME_SEND);
+    check_sent("queued/1+1");
+    stop();
+}
+END_TEST
+
+START_TEST(a_broadcast_counts_mailboxes_and_hosts)
+{
+    start();
+    create("bob", "x", "");
+    create("ann", "y", "");
+    create("mage", "z", "host-m:9");
+    struct mesh *mesh = test.relay->mesh;
+    fake_mesh_set_peer(mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
+    fake_mesh_set_peer(mesh, "host-c:1", (struct mesh_peer_state){true, false, true});
+    struct buffer bodies = run_of("[1]", "[2]", NULL);
+    struct frame_broadcast_all order = {.bodies = buffer_slice(&bodies)};
+    put_broadcast_all_fields(&payload, &order);
+    buffer_free(&bodies);
+    ask("", FRAME_BROADCAST_ALL);
+    struct frame_broadcast_sent sent;
+    ck_assert_uint_eq(worker.reply, FRAME_BROADCAST_SENT);
+    ck_assert_int_eq(get_broadcast_sent(buffer_slice(&worker.reply_payload), &sent), 0);
+    ck_assert_uint_eq(sent.queued, 4);
+    ck_assert_uint_eq(sent.over_limit, 0);
+    ck_assert_uint_eq(sent.peers, 1);
+    ck_assert_uint_eq(sent.peers_failed, 1);
+    stop();
+}
+END_TEST
+
+START_TEST(the_status_names_every_figure)
+{
+    start();
+    create("bob", "x", "");
+    test_send(&test, "sess/bob:x", "[1]");
+    ask("", FRAME_READ_STATUS);
+    struct frame_status status;
+    ck_assert_uint_eq(worker.reply, FRAME_STATUS);
+    ck_assert_int_eq(get_status(buffer_slice(&worker.reply_payload), &status), 0);
+    struct frame_reader reader = reader_of(status.figures);
+    for (int i = 0; i < METRICS; i++) {
+        ck_assert_slice_eq(get_slice(&reader), METRIC_ROWS[i].name);
+        uint64_t value = get_u64(&reader);
+        if (i == METRIC_ACCEPTED || i == METRIC_SESSIONS || i == METRIC_WORKERS)
+            ck_assert_uint_eq(value, 1);
+        if (i == METRIC_HOST_BYTES)
+            ck_assert_uint_gt(value, 0);
+    }
+    ck_assert_int_eq(reader_finish(&reader), 0);
+    stop();
+}
+END_TEST
+
+START_TEST(a_home_that_cannot_be_reached_is_said_at_once)
+{
+    start();
+    put_send_order(run_of("sess/bob:x", "sess/ann:y", NULL), run_of("[1]", NULL));
+    ask("host-b:1", FRAME_SEND);
+    check_sent("hostGone, hostGone");
+    ck_assert_uint_eq(ask_session("host-b:1", FRAME_READ_SESSION, "sess/bob:x").outcome,
+                      OUTCOME_HOST_GONE);
+    fake_mesh_set_peer(test.relay->mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
+    fake_mesh_set_full(test.relay->mesh, "host-b:1", true);
+    ck_assert_uint_eq(ask_session("host-b:1", FRAME_DELETE_SESSION, "sess/bob:x").outcome,
+                      OUTCOME_HOST_GONE);
+    stop();
+}
+END_TEST
+
+START_TEST(a_mage_host_gets_the_messages_and_does_not_answer)
+{
+    start();
+    struct mesh *mesh = test.relay->mesh;
+    fake_mesh_set_peer(mesh, "host-m:9", (struct mesh_peer_state){true, true, false});
+    put_send_order(run_of("sess/bob:x", "sess/ann:y", NULL), run_of("[1]", "[2]", NULL));
+    ask("host-m:9", FRAME_SEND);
+    check_sent("forwarded, forwarded");
+    ck_assert_slice_eq(buffer_slice(fake_mesh_journal(mesh)),
+                       "msgServer.send host-m:9 | sess/bob:x;[1];[2] | \n"
+                       "msgServer.send host-m:9 | sess/ann:y;[1];[2] | \n");
+    struct frame_session adopted = create("bob", "x", "host-m:9");
+    ck_assert(adopted.adopted);
+    ck_assert_slice_eq(adopted.home, "host-m:9");
+    put_send_order(run_of("sess/bob:x", NULL), run_of("[3]", NULL));
+    ask("", FRAME_SEND);
+    check_sent("forwarded");
+    fake_mesh_set_peer(mesh, "host-m:9", (struct mesh_peer_state){true, false, false});
+    put_send_order(run_of("sess/bob:x", NULL), run_of("[3]", NULL));
+    ask("", FRAME_SEND);
+    check_sent("hostGone");
+    ck_assert_uint_eq(ask_session("host-m:9", FRAME_READ_SESSION, "sess/bob:x").outcome,
+                      OUTCOME_HOST_GONE);
+    stop();
+}
+END_TEST
+
+START_TEST(a_home_of_ours_answers)
+{
+    struct test_relay home;
+    start();
+    test_relay_prepare(&home, "host-b:1");
+    test_relay_start(&home);
+    struct mesh_peer_state up = {true, true, true};
+    fake_mesh_set_peer(test.relay->mesh, "host-b:1", up);
+    fake_mesh_set_peer(home.relay->mesh, "host-a:1", up);
+    test_session(&home, "bob", "x");
+    put_send_order(run_of("sess/bob:x", "sess/eve:x", NULL),
+                   run_of("[[\"1\"]]", "[[\"2\"]]", NULL));
+    ask("host-b:1", FRAME_SEND);
+    check_sent("queued/1+2, noSession");
+    struct frame_session session = ask_session("host-b:1", FRAME_READ_SESSION, "sess/bob:x");
+    ck_assert_uint_eq(session.pending, 2);
+    ck_assert_slice_eq(session.home, "host-b:1");
+    /* What the asking host did not check is checked by the home. */
+    put_send_order(run_of("sess/bob:x", NULL), run_of("{broken", NULL));
+    ask("host-b:1", FRAME_SEND);
+    ck_assert_uint_eq(worker.reply, 0);
+    ck_assert_uint_eq(figure(&home, METRIC_MALFORMED), 1);
+    home.settings.limit_message_bytes = 4;
+    put_send_order(run_of("sess/bob:x", NULL), run_of("[[\"12345\"]]", NULL));
+    ask("host-b:1", FRAME_SEND);
+    check_sent("overLimit");
+    test_relay_stop(&home);
+    stop();
+}
+END_TEST
+
+START_TEST(replies_that_make_no_sense_are_counted)
+{
+    static const char *const LINES[] = {
+        "msgserver.reply  | 7-1;7;\1",       "msgserver.reply  | 7-1;7",
+        "msgserver.reply  | 7;7;\1x",        "msgserver.reply  | -;7;\1",
+        "msgserver.reply  | 7-1;1;\1",       "msgserver.reply  | 7-1;99999999;\1",
+        "msgserver.reply  | 7-1;x;\1",       "msgserver.reply  | 99999999999-1;8;\1",
+        "msgserver.reply  | 7-1;8;\2",       "msgserver.request  | 7-1;1;\1 | host-b:1",
+        "msgserver.request  | 7-1;6;\1",     "msgserver.request  | 7-1;7;\1 | host-b:1",
+        "msgserver.request  | 7-1;0;\1 | b", "msgserver.request  | 7-1 | host-b:1",
+    };
+    start();
+    for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {
+        fake_mesh_receive(test.relay->mesh, LINES[i]);
+        ck_assert_msg(figure(&test, METRIC_MALFORMED) == i + 1, "%s", LINES[i]);
+    }
+    settle(&test, &worker);
+    ck_assert_uint_eq(worker.reply, 0);
+    stop();
+}
+END_TEST
+
+static void add_tests(TCase *cases)
+{
+    tcase_add_test(cases, sessions_are_made_read_and_deleted);
+    tcase_add_test(cases, every_recipient_has_its_outcome);
+    tcase_add_test(cases, a_full_mailbox_takes_all_or_nothing);
+    tcase_add_test(cases, a_full_host_refuses_and_recovers);
+    tcase_add_test(cases, a_broadcast_counts_mailboxes_and_hosts);
+    tcase_add_test(cases, the_status_names_every_figure);
+    tcase_add_test(cases, a_home_that_cannot_be_reached_is_said_at_once);
+    tcase_add_test(cases, a_mage_host_gets_the_messages_and_does_not_answer);
+    tcase_add_test(cases, a_home_of_ours_answers);
+    tcase_add_test(cases, replies_that_make_no_sense_are_counted);
+}
+
+UNIT_MAIN("requests", add_tests)
