@@ -19,5 +19,6 @@ size_t fake_mesh_pump(void);
 
 /* An envelope arrives. `line` is like a line of the journal, with messages joined by semicolons. */
 void fake_mesh_receive(struct mesh *mesh, const char *line);
+void fake_mesh_receive_envelope(struct mesh *mesh, const struct envelope *envelope);
 
 #endif

@@ -221,6 +221,9 @@ START_TEST(the_status_names_every_figure)
         if (i == METRIC_HOST_BYTES)
             ck_assert_uint_gt(value, 0);
     }
+    ck_assert_slice_eq(get_slice(&reader), "mesh_received");
+    while (get_u64(&reader), reader_left(&reader) > 0)
+        ck_assert(slice_starts_with(get_slice(&reader), "mesh_"));
     ck_assert_int_eq(reader_finish(&reader), 0);
     stop();
 }
@@ -300,6 +303,29 @@ START_TEST(a_home_of_ours_answers)
 }
 END_TEST
 
+START_TEST(a_request_that_comes_back_is_host_gone)
+{
+    start();
+    struct mesh *mesh = test.relay->mesh;
+    fake_mesh_set_peer(mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
+    put_send_order(run_of("sess/bob:x", NULL), run_of("[]", NULL));
+    struct buffer kept = {0};
+    put_u8(&kept, 1);
+    buffer_append_slice(&kept, buffer_slice(&payload));
+    ask("host-b:1", FRAME_SEND);
+    ck_assert_uint_eq(worker.reply, 0);
+    struct slice messages[] = {SLICE_LITERAL("Host unreachable"),
+                               SLICE_LITERAL("msgserver.request"), SLICE_LITERAL("7-1"),
+                               SLICE_LITERAL("4"), buffer_slice(&kept)};
+    struct envelope back = {.type = ENVELOPE_SEND_ERROR, .messages = messages, .message_count = 5};
+    fake_mesh_receive_envelope(mesh, &back);
+    settle(&test, &worker);
+    check_sent("hostGone");
+    buffer_free(&kept);
+    stop();
+}
+END_TEST
+
 START_TEST(replies_that_make_no_sense_are_counted)
 {
     static const char *const LINES[] = {
@@ -333,6 +359,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_home_that_cannot_be_reached_is_said_at_once);
     tcase_add_test(cases, a_mage_host_gets_the_messages_and_does_not_answer);
     tcase_add_test(cases, a_home_of_ours_answers);
+    tcase_add_test(cases, a_request_that_comes_back_is_host_gone);
     tcase_add_test(cases, replies_that_make_no_sense_are_counted);
 }
 

@@ -88,8 +88,7 @@ static void on_envelope(void *context, const struct envelope *envelope)
 static void on_peer(void *context, struct slice cluster_id, bool up, bool is_msgserver)
 {
     struct relay *relay = context;
-    LOG_NOTICE("peer", "id=%s up=%d msgserver=%d", LOG_TEXT(cluster_id), up, is_msgserver);
-    relay->metrics.values[METRIC_PEERS] += up ? 1 : UINT64_MAX;
+    (void)is_msgserver;
     if (!up)
         peer_outlet_lost(relay, cluster_id);
     remote_home_on_peer(relay, cluster_id, up);

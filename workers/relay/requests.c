@@ -241,9 +241,20 @@ static int do_broadcast(struct relay *relay, struct slice payload, bool checked,
         sent.peers_failed = failed > sent.peers_failed ? failed : sent.peers_failed;
         sent.queued += result.queued;
         sent.over_limit += result.over_limit;
-        metric_add(&relay->metrics, METRIC_ENVELOPES_OUT, sent.peers > 0);
     }
     return put_broadcast_sent_fields(reply, &sent);
+}
+
+static int put_mesh_figures(const struct relay *relay, struct buffer *figures)
+{
+    struct mesh_counters counters = mesh_counters(relay->mesh);
+#define MESH_FIGURE(name, text)                                                                    \
+    if (put_slice(figures, SLICE_LITERAL("mesh_" #name)) != 0 ||                                   \
+        put_u64(figures, counters.name) != 0)                                                      \
+        return -1;
+    MESH_COUNTERS(MESH_FIGURE)
+#undef MESH_FIGURE
+    return 0;
 }
 
 static int do_status(struct relay *relay, struct slice payload, bool checked, struct buffer *reply)
@@ -252,9 +263,10 @@ static int do_status(struct relay *relay, struct slice payload, bool checked, st
     (void)checked;
     struct buffer figures = {0};
     relay->metrics.values[METRIC_HOST_BYTES] = relay->budget.used;
-    int failed = metrics_put(&relay->metrics, &figures);
+    bool failed =
+        metrics_put(&relay->metrics, &figures) != 0 || put_mesh_figures(relay, &figures) != 0;
     struct frame_status status = {.figures = buffer_slice(&figures)};
-    failed = failed != 0 || put_status_fields(reply, &status) != 0;
+    failed = failed || put_status_fields(reply, &status) != 0;
     buffer_free(&figures);
     return failed ? -1 : 0;
 }

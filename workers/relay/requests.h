@@ -22,5 +22,8 @@ uint16_t requests_answer(struct relay *relay, uint16_t operation, struct slice p
 /* A peer's reply to what requests_handle() handed on. Returns false when it is malformed. */
 bool requests_on_reply(struct relay *relay, struct slice token, uint16_t operation,
                        struct slice payload);
+/* The request came back: its home became unreachable before it left. */
+void requests_on_undelivered(struct relay *relay, struct slice token, uint16_t operation,
+                             struct slice payload);
 
 #endif

@@ -155,3 +155,17 @@ bool requests_on_reply(struct relay *relay, struct slice token, uint16_t operati
         metric_add(&relay->metrics, METRIC_STALE, 1);
     return true;
 }
+
+void requests_on_undelivered(struct relay *relay, struct slice token, uint16_t operation,
+                             struct slice payload)
+{
+    uint64_t incarnation, request;
+    struct buffer reply = {0};
+    uint16_t refusal = put_refusal(operation, payload, OUTCOME_HOST_GONE, &reply);
+    if (refusal != 0 && read_token(token, &incarnation, &request)) {
+        struct worker_link *link = worker_link_find(relay, (uint32_t)incarnation);
+        if (link)
+            worker_link_put_reply(link, request, refusal, buffer_slice(&reply));
+    }
+    buffer_free(&reply);
+}

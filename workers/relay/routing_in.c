@@ -1,5 +1,6 @@
 /* The envelopes that come in. A peer is trusted no further than its envelopes make sense: each is
  * checked before anything is done, and counted as malformed or stale instead. */
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -99,10 +100,8 @@ static void refuse_connect(struct relay *relay, const struct envelope *connect)
                               .messages = messages,
                               .message_count = 2};
     memcpy(answer.route, connect->return_route, sizeof answer.route);
-    if (mesh_send(relay->mesh, &answer) == 0)
-        metric_add(&relay->metrics, METRIC_ENVELOPES_OUT, 1);
-    else
-        metric_add(&relay->metrics, METRIC_ENVELOPES_REFUSED, 1);
+    if (mesh_send(relay->mesh, &answer) != 0)
+        LOG_DEBUG("refusal-not-sent", "errno=%d", errno);
 }
 
 /* Another connect of the same attachment: it has room again, or something did not arrive. */
@@ -289,28 +288,35 @@ static void on_host_gone(struct relay *relay, const struct envelope *envelope)
                                                        : END_HOST_GONE);
 }
 
-static void on_send_error(struct relay *relay, const struct envelope *envelope)
-{
-    struct attachment *attachment = named_attachment(relay, envelope);
-    LOG_DEBUG("send-error", "error=%s type=%s", LOG_TEXT(envelope->messages[0]),
-              LOG_TEXT(envelope->messages[1]));
-    if (attachment &&
-        slice_equals_string(envelope->messages[1], envelope_type_name(ENVELOPE_CONNECT)))
-        remote_home_on_error(attachment);
-}
-
 /* token | operation | version and payload */
-static bool read_operation(const struct envelope *envelope, uint16_t *operation,
-                           struct slice *payload)
+static bool read_operation(const struct slice *messages, uint16_t *operation, struct slice *payload)
 {
     uint64_t number;
-    struct slice versioned = envelope->messages[2];
-    if (parse_u64(envelope->messages[1], &number) != 0 || number > UINT16_MAX ||
-        versioned.len < 1 || versioned.data[0] != REQUEST_VERSION)
+    struct slice versioned = messages[2];
+    if (parse_u64(messages[1], &number) != 0 || number > UINT16_MAX || versioned.len < 1 ||
+        versioned.data[0] != REQUEST_VERSION)
         return false;
     *operation = (uint16_t)number;
     *payload = slice_of(versioned.data + 1, versioned.len - 1);
     return true;
+}
+
+/* error | type | the messages of what came back */
+static void on_send_error(struct relay *relay, const struct envelope *envelope)
+{
+    struct attachment *attachment = named_attachment(relay, envelope);
+    struct slice type = envelope->messages[1];
+    uint16_t operation;
+    struct slice payload;
+    if (attachment && slice_equals_string(type, envelope_type_name(ENVELOPE_CONNECT)))
+        remote_home_on_error(attachment);
+    else if (envelope->message_count == 5 &&
+             slice_equals_string(type, envelope_type_name(ENVELOPE_REQUEST)) &&
+             read_operation(&envelope->messages[2], &operation, &payload))
+        requests_on_undelivered(relay, envelope->messages[2], operation, payload);
+    else
+        LOG_DEBUG("send-error", "error=%s type=%s", LOG_TEXT(envelope->messages[0]),
+                  LOG_TEXT(type));
 }
 
 static void on_request(struct relay *relay, const struct envelope *envelope)
@@ -319,7 +325,7 @@ static void on_request(struct relay *relay, const struct envelope *envelope)
     struct slice payload;
     struct buffer reply = {0};
     uint16_t replied = 0;
-    if (envelope->return_route_len > 0 && read_operation(envelope, &operation, &payload))
+    if (envelope->return_route_len > 0 && read_operation(envelope->messages, &operation, &payload))
         replied = requests_answer(relay, operation, payload, false, &reply);
     if (replied == 0) {
         malformed(relay, envelope, "not a request");
@@ -341,7 +347,7 @@ static void on_reply(struct relay *relay, const struct envelope *envelope)
 {
     uint16_t operation;
     struct slice payload;
-    if (!read_operation(envelope, &operation, &payload) ||
+    if (!read_operation(envelope->messages, &operation, &payload) ||
         !requests_on_reply(relay, envelope->messages[0], operation, payload))
         malformed(relay, envelope, "not a reply");
 }
@@ -359,7 +365,6 @@ static const struct {
 
 void routing_on_envelope(struct relay *relay, const struct envelope *envelope)
 {
-    metric_add(&relay->metrics, METRIC_ENVELOPES_IN, 1);
     if (!HANDLERS[envelope->type].handle)
         malformed(relay, envelope, "unknown type");
     else if (envelope->message_count < HANDLERS[envelope->type].messages_min)

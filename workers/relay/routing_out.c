@@ -11,16 +11,6 @@
 #include "workers/relay/routing.h"
 #include "workers/relay/routing_names.h"
 
-static int send_envelope(struct relay *relay, const struct envelope *envelope)
-{
-    if (mesh_send(relay->mesh, envelope) != 0) {
-        metric_add(&relay->metrics, METRIC_ENVELOPES_REFUSED, 1);
-        return -1;
-    }
-    metric_add(&relay->metrics, METRIC_ENVELOPES_OUT, 1);
-    return 0;
-}
-
 static struct envelope envelope_to(struct slice home, enum envelope_type type)
 {
     struct envelope envelope = {.type = type, .route = {home}, .route_len = 1};
@@ -78,7 +68,7 @@ int routing_send_pack(struct relay *relay, const struct attachment *attachment, 
     struct envelope envelope = envelope_back(attachment->route, ENVELOPE_MESSAGEPACK);
     envelope.messages = messages;
     envelope.message_count = count;
-    return send_envelope(relay, &envelope);
+    return mesh_send(relay->mesh, &envelope);
 }
 
 void routing_send_end(struct relay *relay, const struct attachment *attachment,
@@ -93,7 +83,7 @@ void routing_send_end(struct relay *relay, const struct attachment *attachment,
     envelope.messages = messages;
     envelope.message_count = 2;
     /* When the peer cannot be told, its client finds out at its next connect. */
-    if (send_envelope(relay, &envelope) != 0)
+    if (mesh_send(relay->mesh, &envelope) != 0)
         LOG_DEBUG("end-not-told", "reason=%s errno=%d", end_name(reason), errno);
 }
 
@@ -117,7 +107,7 @@ int routing_send_connect(struct relay *relay, struct slice home,
     envelope.return_route_len = 1;
     envelope.messages = messages;
     envelope.message_count = sizeof messages / sizeof *messages;
-    return send_envelope(relay, &envelope);
+    return mesh_send(relay->mesh, &envelope);
 }
 
 int routing_send_disconnect(struct relay *relay, struct slice home,
@@ -128,7 +118,7 @@ int routing_send_disconnect(struct relay *relay, struct slice home,
     struct envelope envelope = envelope_to(home, ENVELOPE_DISCONNECT);
     envelope.messages = messages;
     envelope.message_count = 2;
-    return send_envelope(relay, &envelope);
+    return mesh_send(relay->mesh, &envelope);
 }
 
 /* Addresses have no control characters, so two characters need escaping (RFC 8259 §7). */
@@ -161,7 +151,7 @@ int routing_send_confirm(struct relay *relay, struct slice home, struct slice ad
     struct envelope envelope = envelope_to(home, ENVELOPE_CONFIRM);
     envelope.messages = &message;
     envelope.message_count = 1;
-    return send_envelope(relay, &envelope);
+    return mesh_send(relay->mesh, &envelope);
 }
 
 int routing_send_messages(struct relay *relay, struct slice home, struct slice address,
@@ -184,7 +174,7 @@ int routing_send_messages(struct relay *relay, struct slice home, struct slice a
     envelope.flags = ENVELOPE_TRACK_ROUTE;
     envelope.messages = messages;
     envelope.message_count = count;
-    return send_envelope(relay, &envelope);
+    return mesh_send(relay->mesh, &envelope);
 }
 
 int routing_send_request(struct relay *relay, struct slice home, struct slice token,
@@ -207,7 +197,7 @@ int routing_send_operation(struct relay *relay, struct envelope *envelope, struc
     struct slice messages[] = {token, slice_from_string(number), buffer_slice(&relay->scratch)};
     envelope->messages = messages;
     envelope->message_count = 3;
-    int result = send_envelope(relay, envelope);
+    int result = mesh_send(relay->mesh, envelope);
     envelope->messages = NULL;
     if (buffer_len(&relay->scratch) > SCRATCH_KEPT)
         buffer_free(&relay->scratch);
