@@ -25,7 +25,7 @@ test('a client worker is killed: only its clients reconnect, and nothing is lost
     const before = swarm.members.map((member) => member.ends.length);
     process.kill(victim, 'SIGKILL');
     await until('the worker is replaced', () => server.pids('client-worker').length === 3 && !alive(victim));
-    await until('its clients are back', async () => (await server.backend.call('GET', '/status')).body.attachments >= 150);
+    await until('its clients are back', async () => (await server.backend.call('GET', '/status')).body.attached_stream >= 150);
     const dropped = swarm.members.filter((member, i) => member.ends.length > before[i]).length;
     assert.ok(dropped > 0 && dropped < 150, `${dropped} of 150 clients lost their connection`);
     await swarm.rush([server.backend], 2000, { restlessness: 0 });
