@@ -50,12 +50,12 @@ class Member {
         }
     }
 
-    // Clients whose connection ended without their doing come back, as an SDK does.
+    // Clients whose connection ended without their doing come back by the same transport, as an SDK does.
     ended(connection, reason) {
         this.ends.push(reason);
         const current = () => connection === this.connections && !this.swarm.stopped;
         if (current()) {
-            setTimeout(() => current() && this.connect(), 20);
+            setTimeout(() => current() && this.connect(this.transport), 20);
         }
     }
 
