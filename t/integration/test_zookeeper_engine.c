@@ -666,6 +666,9 @@ int main(void)
     if (!mkdtemp(directory))
         return EXIT_FAILURE;
     snprintf(log_path, sizeof log_path, "%s/engine.log", directory);
+    char owner[16];
+    snprintf(owner, sizeof owner, "%d", (int)getpid());
+    setenv("OWNER_PID", owner, 1);
     server_start();
     int result = unit_run("zookeeper_engine", add_tests);
     server_stop();

@@ -7,10 +7,11 @@
 #   wipe                 forgets all data, of a stopped server
 #   pause, resume        a server that is there but does not answer
 # Environment: TICK_MS (default 200): sessions last from 2 to 20 ticks.
+#   OWNER_PID  the server is ended when that process is gone, however it went
 set -eu
 
 jar=/usr/share/java/zookeeper.jar
-usage() { sed -n '2,9s/^# //p' "$0" >&2; exit 64; }
+usage() { sed -n '2,10s/^# //p' "$0" >&2; exit 64; }
 fail() { echo "zookeeper.sh: $*" >&2; exit 1; }
 
 [ $# -ge 2 ] || usage
@@ -35,6 +36,16 @@ free_port() {
 		(exec 3<>"/dev/tcp/$1/$port") 2>/dev/null || { echo "$port"; return; }
 	done
 	fail "no free port"
+}
+
+# A killed test leaves no server behind.
+watch_owner() {
+	while kill -0 "$OWNER_PID" 2>/dev/null && [ -e "/proc/$1" ]; do
+		sleep 1
+	done
+	if [ "$(pid_of || true)" = "$1" ]; then
+		kill -KILL "$1"
+	fi
 }
 
 # "ruok" is answered with "imok" by a server that serves.
@@ -65,6 +76,9 @@ start_once() {
 		org.apache.zookeeper.server.quorum.QuorumPeerMain "$directory/zoo.cfg" \
 		</dev/null >"$directory/log" 2>&1 &
 	echo $! >"$pid_file"
+	if [ -n "${OWNER_PID:-}" ]; then
+		watch_owner $! </dev/null >/dev/null 2>&1 &
+	fi
 	for _ in $(seq 600); do
 		if serves "$2" "$1" 2>/dev/null; then
 			return 0
