@@ -27,9 +27,9 @@ void descriptors_raise_limit(uint64_t wanted)
     uint64_t room = limit.rlim_cur > NOT_FOR_CONNECTIONS ? limit.rlim_cur - NOT_FOR_CONNECTIONS : 0;
     if (room < wanted)
         LOG_NOTICE("open-files-limit",
-                    "limit=%ju connections_per_worker=%" PRIu64 " wanted=%" PRIu64
-                    " hint=\"raise LimitNOFILE, or lower server.limits.connections\"",
-                    (uintmax_t)limit.rlim_cur, room, wanted);
+                   "limit=%ju connections_per_worker=%" PRIu64 " wanted=%" PRIu64
+                   " hint=\"raise LimitNOFILE, or lower server.limits.connections\"",
+                   (uintmax_t)limit.rlim_cur, room, wanted);
     else
         LOG_INFO("open-files-limit", "limit=%ju connections_per_worker=%" PRIu64,
                  (uintmax_t)limit.rlim_cur, wanted);

@@ -46,13 +46,18 @@ struct server {
 
 /* --- stop ---------------------------------------------------------------------------------- */
 
+static void close_listeners(struct server *server)
+{
+    for (size_t i = 0; i < 2; i++)
+        listeners_close(&server->listeners[i]);
+}
+
 static void stop_children(struct server *server)
 {
     if (server->phase == PHASE_STOPPING)
         return;
     server->phase = PHASE_STOPPING;
-    for (size_t i = 0; i < 2; i++)
-        listeners_close(&server->listeners[i]);
+    close_listeners(server);
     supervisor_stop(server->supervisor);
 }
 
@@ -109,6 +114,7 @@ static void on_interrupt(struct ev_loop *loop, ev_signal *watcher, int events)
     struct server *server = watcher->data;
     if (server->interrupted) {
         LOG_WARNING("stopped-at-once", "why=\"a second SIGINT\"");
+        close_listeners(server); /* removes the files of Unix sockets */
         _exit(EXIT_SECOND_SIGINT);
     }
     server->interrupted = true;
@@ -269,8 +275,7 @@ static void release(struct server *server)
 {
     announcer_stop(&server->announcer);
     supervisor_free(server->supervisor);
-    for (size_t i = 0; i < 2; i++)
-        listeners_close(&server->listeners[i]);
+    close_listeners(server);
 }
 
 int server_run(struct settings *settings, const struct config_source *source)
