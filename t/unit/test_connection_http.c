@@ -1,7 +1,9 @@
 #include "client_harness.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "workers/client/connection.h"
 
@@ -438,6 +440,87 @@ START_TEST(a_backend_is_answered_in_json)
 }
 END_TEST
 
+#define CREATE                                                                                     \
+    "POST /sessions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n"                       \
+    "Content-Length: 17\r\n\r\n{\"actorId\":\"bob\"}"
+
+START_TEST(a_backends_request_reaches_the_relay)
+{
+    harness_start(&harness, "derived.backendToken", "secret", NULL);
+    struct peer peer = peer_connect_backend(&harness);
+    peer_say(&peer, CREATE GET("/nothing"));
+    LOOP_UNTIL(harness.loop, harness.relay.last_request == 1);
+    ck_assert(!peer_got(&peer, "HTTP"));
+    struct frame_session session = {.outcome = OUTCOME_EXISTS};
+    struct buffer reply = {0};
+    ck_assert_int_eq(put_session_fields(&reply, &session), 0);
+    fake_relay_reply(&harness.relay, 1, FRAME_SESSION, buffer_slice(&reply));
+    buffer_free(&reply);
+    LOOP_UNTIL(harness.loop, peer_got(&peer, "HTTP/1.1 409 ") && peer_got(&peer, "\r\n\r\n{"));
+    peer_expect(&peer, "HTTP/1.1 401 "); /* to the second, which came without the token */
+    peer_close(&peer);
+}
+END_TEST
+
+/* A request whose connection was reset is forgotten; what comes for it later is ignored. */
+START_TEST(a_backend_that_is_gone_is_forgotten)
+{
+    harness_start(&harness, "derived.backendToken", "secret", NULL);
+    struct peer peer = peer_connect_backend(&harness);
+    peer_say(&peer, CREATE);
+    LOOP_UNTIL(harness.loop, harness.relay.last_request == 1);
+    struct linger reset = {.l_onoff = 1};
+    setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    peer_close(&peer);
+    LOOP_UNTIL(harness.loop, !harness.worker->connections);
+    fake_relay_reply(&harness.relay, 1, FRAME_SESSION, SLICE_EMPTY);
+    fake_relay_run_once(harness.loop);
+    fake_relay_run_once(harness.loop);
+}
+END_TEST
+
+/* Without descriptors a client is turned away, not left waiting; with some it is served again. */
+START_TEST(accepting_survives_a_lack_of_descriptors)
+{
+    harness_start(&harness, NULL);
+    struct peer early = peer_connect(&harness), late = peer_connect(&harness);
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int lowest = dup(0);
+    struct rlimit low = {(rlim_t)lowest, limit.rlim_max};
+    close(lowest);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    LOOP_UNTIL(harness.loop, (peer_pump(&early), early.eof));
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    peer_close(&early);
+    if (!(peer_pump(&late), late.eof)) {
+        peer_say(&late, GET("/check.txt"));
+        expect_answer(&late, "200 OK", TEXT_TYPE, "OK");
+    }
+    peer_close(&late);
+    struct peer next = peer_connect(&harness);
+    peer_say(&next, GET("/check.txt"));
+    expect_answer(&next, "200 OK", TEXT_TYPE, "OK");
+    peer_close(&next);
+}
+END_TEST
+
+START_TEST(a_revoked_listener_is_not_listened_on)
+{
+    harness_start(&harness, NULL);
+    struct peer before = peer_connect(&harness);
+    LOOP_UNTIL(harness.loop, harness.worker->client_connections == 1);
+    acceptor_revoke(harness.worker->acceptor, 2);
+    acceptor_revoke(harness.worker->acceptor, 1);
+    struct peer after = peer_connect(&harness);
+    peer_expect_eof(&after); /* refused: nobody else holds the socket here */
+    peer_say(&before, GET("/check.txt"));
+    expect_answer(&before, "200 OK", TEXT_TYPE, "OK");
+    peer_close(&before);
+    peer_close(&after);
+}
+END_TEST
+
 static void add_tests(TCase *cases)
 {
     tcase_add_checked_fixture(cases, setup, teardown);
@@ -462,6 +545,10 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, connections_over_the_limit_are_told);
     tcase_add_test(cases, a_pipeline_that_is_not_read_stays_bounded);
     tcase_add_test(cases, a_backend_is_answered_in_json);
+    tcase_add_test(cases, a_backends_request_reaches_the_relay);
+    tcase_add_test(cases, a_backend_that_is_gone_is_forgotten);
+    tcase_add_test(cases, accepting_survives_a_lack_of_descriptors);
+    tcase_add_test(cases, a_revoked_listener_is_not_listened_on);
 }
 
 UNIT_MAIN("connection_http", add_tests)

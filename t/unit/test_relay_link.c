@@ -1,5 +1,8 @@
 #include "unit.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "fake_relay.h"
 #include "workers/client/relay_link.h"
@@ -254,6 +257,52 @@ START_TEST(requests_end_when_the_relay_does)
 }
 END_TEST
 
+/* Reads what there is; returns the ID of the last confirmation in it. */
+static uint64_t read_frames(int fd, struct buffer *bytes, size_t *total)
+{
+    uint64_t confirmed = 0;
+    ssize_t got;
+    while ((got = recv(fd, buffer_reserve(bytes, 65536), 65536, MSG_DONTWAIT)) > 0) {
+        struct frame frame;
+        struct frame_confirm confirm;
+        buffer_added(bytes, (size_t)got);
+        *total += (size_t)got;
+        long len;
+        while ((len = frame_parse(buffer_slice(bytes), 65536, &frame)) > 0) {
+            if (frame.type == FRAME_CONFIRM) {
+                ck_assert_int_eq(get_confirm(frame.payload, &confirm), 0);
+                struct frame_reader reader = reader_of(confirm.confirmed);
+                confirmed = get_u64(&reader);
+            }
+            buffer_consume(bytes, (size_t)len);
+        }
+    }
+    return confirmed;
+}
+
+START_TEST(confirmations_do_not_pile_up)
+{
+    enum { CONFIRMATIONS = 1000000 };
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    ck_assert_int_eq(relay_link_connect(worker, fds[1]), 0);
+    struct owner bob;
+    attach(&bob, STYLE_STREAM, "sess/bob:x");
+    for (uint64_t id = 5; id <= CONFIRMATIONS; id++)
+        attachment_confirm(bob.attachment, &id, 1);
+    struct buffer bytes = {0};
+    size_t total = 0;
+    uint64_t last;
+    do {
+        fake_relay_run_once(loop);
+        last = read_frames(fds[0], &bytes, &total);
+    } while (last != CONFIRMATIONS);
+    ck_assert_uint_lt(total, DATA_CHANNEL_HIGH + 1024);
+    buffer_free(&bytes);
+    close(fds[0]);
+}
+END_TEST
+
 START_TEST(what_is_under_way_is_freed_with_the_link)
 {
     connect_relay();
@@ -275,6 +324,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_new_relay_hears_of_every_attachment);
     tcase_add_test(cases, requests_are_answered_once);
     tcase_add_test(cases, requests_end_when_the_relay_does);
+    tcase_add_test(cases, confirmations_do_not_pile_up);
     tcase_add_test(cases, what_is_under_way_is_freed_with_the_link);
 }
 

@@ -253,8 +253,11 @@ void http_reader_handle(struct connection *connection, enum connection_event eve
         on_deadline(connection);
         break;
     case CONNECTION_STOP:
-        /* A request whose body is arriving gets its answer if it comes in time. */
-        if (connection->state == CONNECTION_HEAD)
+        /* A request whose body is arriving gets its answer if it comes in time. Who is owed nothing
+         * need not be waited for. */
+        if (connection->state == CONNECTION_HEAD && buffer_len(&connection->out) == 0)
+            connection_close(connection);
+        else if (connection->state == CONNECTION_HEAD)
             connection_finish(connection);
         break;
     case CONNECTION_GONE:

@@ -16,6 +16,7 @@ struct attachment {
     unsigned magic;
     uint8_t style;
     bool announced; /* some relay was told: the next one must know the session, or it is gone */
+    bool confirmation_owed; /* the channel was congested when `confirmed` changed */
     uint16_t address_len;
     uint16_t home_len;
     uint64_t handle;
@@ -217,6 +218,7 @@ static int announce(struct attachment *attachment, const uint64_t *confirmed, si
         return -1;
     data_channel_wrote(link->channel);
     attachment->announced = true;
+    attachment->confirmation_owed = false;
     attachment->in_flight = 0;
     return 0;
 }
@@ -285,6 +287,18 @@ void attachment_detach(struct attachment *attachment)
     free_attachment(attachment);
 }
 
+static void send_confirmation(struct attachment *attachment, const uint64_t *ids, size_t count)
+{
+    struct relay_link *link = attachment->link;
+    attachment->confirmation_owed = false;
+    if (put_ids(link, ids, count) != 0) {
+        wrote(link, -1);
+        return;
+    }
+    struct frame_confirm frame = {attachment->handle, buffer_slice(&link->scratch)};
+    wrote(link, put_confirm(data_channel_out(link->channel), &frame));
+}
+
 void attachment_confirm(struct attachment *attachment, const uint64_t *ids, size_t count)
 {
     CHECK_MAGIC(attachment, ATTACHMENT_MAGIC);
@@ -297,12 +311,10 @@ void attachment_confirm(struct attachment *attachment, const uint64_t *ids, size
     attachment->confirmed = confirmed;
     if (!link->channel)
         return; /* goes with the ATTACH to the next relay */
-    if (put_ids(link, ids, count) != 0) {
-        wrote(link, -1);
-        return;
-    }
-    struct frame_confirm frame = {attachment->handle, buffer_slice(&link->scratch)};
-    wrote(link, put_confirm(data_channel_out(link->channel), &frame));
+    if (data_channel_congested(link->channel))
+        attachment->confirmation_owed = true; /* the last one, which covers those before it */
+    else
+        send_confirmation(attachment, ids, count);
 }
 
 void attachment_credit(struct attachment *attachment, size_t bytes)
@@ -427,6 +439,17 @@ static void drop_channel(struct relay_link *link)
     arm_timer(link);
 }
 
+static void on_drained(void *context)
+{
+    struct relay_link *link = context;
+    CHECK_MAGIC(link, LINK_MAGIC);
+    struct attachment *attachment, *next;
+    HASH_ITER(hh, link->attachments, attachment, next) {
+        if (attachment->confirmation_owed)
+            send_confirmation(attachment, &attachment->confirmed, 1);
+    }
+}
+
 static void on_lost(void *context)
 {
     struct relay_link *link = context;
@@ -473,7 +496,8 @@ void relay_link_free(struct relay_link *link)
 int relay_link_connect(struct relay_link *link, int fd)
 {
     CHECK_MAGIC(link, LINK_MAGIC);
-    static const struct data_channel_handlers HANDLERS = {.on_frame = on_frame, .on_lost = on_lost};
+    static const struct data_channel_handlers HANDLERS = {
+        .on_frame = on_frame, .on_lost = on_lost, .on_drained = on_drained};
     if (link->channel)
         drop_channel(link);
     link->channel = data_channel_open(link->loop, fd, RELAY_TO_WORKER, &HANDLERS, link);
