@@ -46,8 +46,7 @@ static void unshare(struct relay *relay, struct slice recipients, size_t body_le
 
 static void put_shared_frames(struct relay *relay, struct slice body)
 {
-    struct worker_link *link;
-    DL_FOREACH(relay->links, link) {
+    for (struct worker_link *link = relay->links; link; link = link->next) {
         struct frame_broadcast frame = {.body = body,
                                         .recipients = buffer_slice(&link->recipients)};
         if (frame.recipients.len == 0)
@@ -65,8 +64,7 @@ struct broadcast_result broadcast_here(struct relay *relay, struct slice body)
     struct broadcast_result result = {0};
     metric_add(&relay->metrics, METRIC_BROADCASTS, 1);
     struct blob *blob = budget_new_body(&relay->budget, body);
-    struct session *session, *next;
-    HASH_ITER(hh, relay->registry.sessions, session, next) {
+    for (struct session *session = relay->registry.sessions; session; session = session->hh.next) {
         struct attachment *attachment = session->attachment;
         bool shared = attachment && may_share(attachment, body.len);
         uint64_t id;

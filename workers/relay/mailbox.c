@@ -9,7 +9,7 @@ enum { FIRST_CAPACITY = 4, SHRINK_ABOVE = 64, RING_OVERHEAD = 16 };
 
 static uint64_t ring_cost(uint32_t capacity)
 {
-    return capacity > 0 ? capacity * sizeof(struct blob *) + RING_OVERHEAD : 0;
+    return capacity > 0 ? capacity * sizeof(void *) + RING_OVERHEAD : 0;
 }
 
 static struct blob **slot_of(const struct mailbox *mailbox, uint64_t id)
@@ -23,7 +23,7 @@ static int resize(struct mailbox *mailbox, uint32_t capacity, struct host_budget
 {
     if (budget_charge(budget, ring_cost(capacity)) != 0)
         return -1;
-    struct blob **ring = malloc(capacity * sizeof *ring);
+    struct blob **ring = reallocarray(NULL, capacity, sizeof(void *));
     if (!ring) {
         budget_discharge(budget, ring_cost(capacity));
         return -1;

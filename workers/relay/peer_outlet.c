@@ -48,11 +48,12 @@ void peer_outlet_left(struct relay *relay, struct peer_outlet *peer)
 void peer_outlet_lost(struct relay *relay, struct slice cluster_id)
 {
     struct peer_outlet *peer = peer_outlet_find(relay, cluster_id);
-    struct attachment *attachment, *next;
     if (!peer)
         return;
     /* The last one takes the outlet with it. */
-    DL_FOREACH_SAFE(peer->outlet.attachments, attachment, next) {
+    for (struct attachment *attachment = peer->outlet.attachments, *next; attachment;
+         attachment = next) {
+        next = attachment->next;
         attachment_close(relay, attachment);
     }
 }

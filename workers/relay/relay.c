@@ -157,8 +157,8 @@ void relay_free(struct relay *relay)
     CHECK_MAGIC(relay, RELAY_MAGIC);
     while (relay->links)
         worker_link_free(relay->links);
-    struct peer_outlet *peer, *next;
-    HASH_ITER(hh, relay->peers, peer, next) {
+    for (struct peer_outlet *peer = relay->peers, *next; peer; peer = next) {
+        next = peer->hh.next;
         peer_outlet_lost(relay, slice_of(peer->id, peer->id_len));
     }
     registry_free(&relay->registry);

@@ -354,8 +354,7 @@ void remote_home_on_error(struct attachment *attachment)
 
 static void home_lost(struct relay *relay, struct remote_home *home)
 {
-    struct remote_client *client;
-    DL_FOREACH(home->clients, client) {
+    for (struct remote_client *client = home->clients; client; client = client->next) {
         set_connect_due(client, false);
         /* A home answers a connect only when there is a message or no session: so it was there. */
         if (client->attachment->state != ATTACHMENT_HOMELESS)
@@ -366,8 +365,7 @@ static void home_lost(struct relay *relay, struct remote_home *home)
 
 static void home_back(struct relay *relay, struct remote_home *home)
 {
-    struct remote_client *client;
-    DL_FOREACH(home->clients, client) {
+    for (struct remote_client *client = home->clients; client; client = client->next) {
         client->resend = true;
         send_connect(relay, client);
     }
@@ -387,8 +385,7 @@ void remote_home_on_peer(struct relay *relay, struct slice cluster_id, bool up)
 
 static void send_due(struct relay *relay, struct remote_home *home)
 {
-    struct remote_client *client;
-    DL_FOREACH(home->clients, client) {
+    for (struct remote_client *client = home->clients; client; client = client->next) {
         if (home->due == 0)
             return;
         if (client->connect_due)
@@ -405,18 +402,18 @@ void remote_home_on_writable(struct relay *relay, struct slice cluster_id)
 
 static void give_up(struct relay *relay, struct remote_home *home)
 {
-    struct remote_client *client, *next;
     LOG_NOTICE("home-given-up", "home=%s", LOG_TEXT(home_id(home)));
     /* The last one takes the home with it. */
-    DL_FOREACH_SAFE(home->clients, client, next) {
+    for (struct remote_client *client = home->clients, *next; client; client = next) {
+        next = client->next;
         attachment_end(relay, client->attachment, END_HOST_GONE);
     }
 }
 
 void remote_home_tick(struct relay *relay, uint64_t now_ms)
 {
-    struct remote_home *home, *next;
-    HASH_ITER(hh, relay->homes.homes, home, next) {
+    for (struct remote_home *home = relay->homes.homes, *next; home; home = next) {
+        next = home->hh.next;
         if (home->away_since_ms == 0) {
             send_due(relay, home);
             continue;

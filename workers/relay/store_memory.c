@@ -74,12 +74,12 @@ const struct store_engine STORE_MEMORY = {
     .end_batch = memory_end_batch,
 };
 
-static const struct store_engine *const ENGINES[] = {&STORE_MEMORY};
+static const struct store_engine *const ENGINES[] = {&STORE_MEMORY, NULL};
 
 const struct store_engine *store_engine_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof ENGINES / sizeof *ENGINES; i++)
-        if (strcmp(ENGINES[i]->name, name) == 0)
-            return ENGINES[i];
-    return NULL;
+    const struct store_engine *const *engine = ENGINES;
+    while (*engine && strcmp((*engine)->name, name) != 0)
+        engine++;
+    return *engine;
 }

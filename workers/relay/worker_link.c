@@ -149,8 +149,9 @@ struct worker_link *worker_link_new(struct relay *relay, uint32_t slot, uint32_t
 void worker_link_free(struct worker_link *link)
 {
     struct relay *relay = link->relay;
-    struct attachment *attachment, *next;
-    DL_FOREACH_SAFE(link->outlet.attachments, attachment, next) {
+    for (struct attachment *attachment = link->outlet.attachments, *next; attachment;
+         attachment = next) {
+        next = attachment->next;
         remote_home_disconnect(relay, attachment);
         attachment_close(relay, attachment);
     }
@@ -164,12 +165,10 @@ void worker_link_free(struct worker_link *link)
 
 struct worker_link *worker_link_find(const struct relay *relay, uint32_t incarnation)
 {
-    struct worker_link *link;
-    DL_FOREACH(relay->links, link) {
-        if (link->incarnation == incarnation)
-            return link;
-    }
-    return NULL;
+    struct worker_link *link = relay->links;
+    while (link && link->incarnation != incarnation)
+        link = link->next;
+    return link;
 }
 
 /* An END or a REPLY that finds no memory is lost: the worker's time limits clean up after it. */
