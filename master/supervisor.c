@@ -31,6 +31,7 @@ struct supervisor {
     void *context;
     struct buffer settings; /* encoded */
     struct buffer peers;
+    bool peers_known;        /* also when there are none */
     uint16_t mmrp_port;      /* that the last relay was bound to */
     struct child **children; /* [0] the relay, [1..workers] the client workers */
     struct loans *loans;
@@ -121,7 +122,7 @@ static void link_worker(struct supervisor *supervisor, struct child *worker)
 static void send_peers(struct supervisor *supervisor)
 {
     struct child *relay = relay_of(supervisor);
-    if (child_state(relay) != CHILD_READY || buffer_len(&supervisor->peers) == 0)
+    if (child_state(relay) != CHILD_READY || !supervisor->peers_known)
         return;
     struct buffer frame = {0};
     struct frame_peers peers = {.peers = buffer_slice(&supervisor->peers)};
@@ -322,6 +323,7 @@ void supervisor_set_peers(struct supervisor *supervisor, struct slice peers)
     }
     buffer_free(&supervisor->peers);
     supervisor->peers = copy;
+    supervisor->peers_known = true;
     send_peers(supervisor);
 }
 

@@ -159,6 +159,8 @@ START_TEST(a_new_relay_gets_its_port_links_and_peers)
     kill(pid_of("relay"), SIGKILL);
     run_until(has_second_relay);
     run_until_logged("relay", "peers bytes=7", 2);
+    supervisor_set_peers(supervisor, SLICE_EMPTY);
+    run_until_logged("relay", "peers bytes=4", 1);
     run_until_logged("relay", "mmrp_port=15001", 1);
     run_until_logged("relay", "link slot=2 ", 2);
     run_until_logged("worker", "link slot=2 ", 2);
