@@ -239,9 +239,9 @@ static struct fake_peer *get_peer(struct mesh *mesh, const char *id)
 void fake_mesh_set_peer(struct mesh *mesh, const char *id, struct mesh_peer_state state)
 {
     struct fake_peer *peer = get_peer(mesh, id);
-    bool was_up = peer->state.up;
+    struct mesh_peer_state before = peer->state;
     peer->state = state;
-    if (was_up != state.up)
+    if (before.up != state.up || (state.up && before.is_msgserver != state.is_msgserver))
         mesh->handlers->on_peer(mesh->context, slice_from_string(id), state.up, state.is_msgserver);
 }
 

@@ -281,11 +281,23 @@ END_TEST
 
 #define PACK "msgServer.messagepack host-a:1:30064771073 | sess/bob:x;"
 
+static struct session *adopt(const char *home_id)
+{
+    struct session *session;
+    struct session_order order = {.actor = SLICE_LITERAL("bob"),
+                                  .secret = SLICE_LITERAL("x"),
+                                  .home = slice_from_string(home_id)};
+    ck_assert_int_eq(session_create(&here.relay->registry, &order, clock_monotonic_ms(), &session),
+                     OUTCOME_QUEUED);
+    return session;
+}
+
 static void attach_at_mage(void)
 {
     start();
     fake_mesh_set_peer(here.relay->mesh, "host-m:9", MAGE);
-    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-m:9", 0);
+    adopt("host-m:9");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
     settle_here();
     forget_sent();
 }
@@ -398,6 +410,62 @@ START_TEST(envelopes_that_make_no_sense_change_nothing)
 }
 END_TEST
 
+START_TEST(nobody_gets_a_mage_mailbox_by_naming_it)
+{
+    start();
+    fake_mesh_set_peer(here.relay->mesh, "host-m:9", MAGE);
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-m:9", 7);
+    test_attach(&worker, 2, STYLE_LONG_POLL, "sess/eve:x", "host-m:9", 0);
+    test_confirm(&worker, 1, 8);
+    test_detach(&worker, 2);
+    settle_here();
+    remote_home_tick(here.relay, clock_monotonic_ms());
+    settle_here();
+    expect(&worker, "");
+    remote_home_tick(here.relay, clock_monotonic_ms() + HOME_UNKNOWN_LIMIT_MS);
+    settle_here();
+    expect(&worker, "end 1: noSession\n");
+    expect_sent(&here, "");
+    /* The host turns out to be one of ours, which judges for itself. */
+    test_attach(&worker, 3, STYLE_STREAM, "sess/bob:x", "host-m:9", 7);
+    settle_here();
+    fake_mesh_set_peer(here.relay->mesh, "host-m:9", UP);
+    settle_here();
+    expect_sent(&here, "msgServer.confirm host-m:9 | {\"msgIds\":[\"7\"],\"address\":"
+                       "\"sess/bob:x\"} | \n"
+                       "msgServer.connect host-m:9 | sess/bob:x;never;0;40;1 | "
+                       "host-a:1:30064771075\n");
+    /* An adopted session is connected also when its key names the home. */
+    adopt("host-m:9");
+    fake_mesh_set_peer(here.relay->mesh, "host-m:9", MAGE);
+    test_attach(&worker, 4, STYLE_STREAM, "sess/bob:x", "host-m:9", 0);
+    settle_here();
+    expect(&worker, "end 3: superseded\n");
+    expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;0;40;0 | "
+                       "host-a:1:30064771076\n");
+    stop();
+}
+END_TEST
+
+START_TEST(a_connect_that_comes_back_is_repeated_within_bounds)
+{
+    static const char ERROR[] = "mmrp.sendError host-a:1:30064771073 | "
+                                "Host unreachable;msgServer.connect;sess/bob:x;never";
+    attach_at_mage();
+    for (int i = 1; i < 10; i++) {
+        receive(ERROR);
+        expect(&worker, "");
+        expect_sent(&here, "");
+        remote_home_tick(here.relay, clock_monotonic_ms());
+        expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;0;40;1 | "
+                           "host-a:1:30064771073\n");
+    }
+    receive(ERROR);
+    expect(&worker, "end 1: hostGone\n");
+    stop();
+}
+END_TEST
+
 START_TEST(clients_of_a_mage_host_attach_here)
 {
     struct mesh *mesh;
@@ -429,14 +497,9 @@ END_TEST
 
 START_TEST(an_adopted_session_finds_its_home)
 {
-    struct session *session;
-    struct session_order order = {.actor = SLICE_LITERAL("bob"),
-                                  .secret = SLICE_LITERAL("x"),
-                                  .home = SLICE_LITERAL("host-b:1")};
     start();
     struct session_registry *registry = &here.relay->registry;
-    ck_assert_int_eq(session_create(registry, &order, clock_monotonic_ms(), &session),
-                     OUTCOME_QUEUED);
+    struct session *session = adopt("host-b:1");
     test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
     test_send(&home, "sess/bob:x", "[1]");
     settle_here();
@@ -467,6 +530,8 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, after_a_gap_the_home_is_asked_again);
     tcase_add_test(cases, what_the_client_cannot_take_is_asked_for_later);
     tcase_add_test(cases, envelopes_that_make_no_sense_change_nothing);
+    tcase_add_test(cases, nobody_gets_a_mage_mailbox_by_naming_it);
+    tcase_add_test(cases, a_connect_that_comes_back_is_repeated_within_bounds);
     tcase_add_test(cases, clients_of_a_mage_host_attach_here);
     tcase_add_test(cases, an_adopted_session_finds_its_home);
 }

@@ -15,10 +15,14 @@
 /* Most IDs that are confirmed at once when a home is back; it sends the others again. */
 enum { CONFIRM_RANGE_MAX = 1000 };
 
+/* A connect that comes back undelivered is tried again so many times in a row, tick by tick. */
+enum { CONNECT_ERRORS_MAX = 10, CONNECT_ERROR_MEMORY_MS = 3000 };
+
 struct remote_home {
     struct remote_client *clients;
     uint64_t away_since_ms; /* 0: it is up */
     size_t due;             /* clients with connect_due */
+    size_t unproven;        /* clients whose session nobody vouches for: see may_connect() */
     bool is_msgserver;
     uint16_t id_len;
     UT_hash_handle hh;
@@ -86,8 +90,16 @@ static void free_home_if_unused(struct relay *relay, struct remote_home *home)
     free(home);
 }
 
+/* A MAGE host asks nobody whether a session exists: whoever names an address gets its mailbox. So
+ * only sessions that a backend told us of are connected there; a host of ours checks by itself. */
+static bool may_connect(const struct remote_client *client)
+{
+    const struct remote_home *home = client->home;
+    return home->away_since_ms == 0 && (home->is_msgserver || client->adopted);
+}
+
 static struct remote_client *new_client(struct relay *relay, struct attachment *attachment,
-                                        const struct frame_attach *attach)
+                                        const struct frame_attach *attach, bool adopted)
 {
     struct remote_home *home = get_home(relay, attach->home);
     if (!home)
@@ -100,6 +112,9 @@ static struct remote_client *new_client(struct relay *relay, struct attachment *
         if (client->hh.tbl) {
             client->attachment = attachment;
             client->home = home;
+            client->adopted = adopted;
+            client->attached_ms = clock_monotonic_ms();
+            home->unproven += !adopted;
             DL_APPEND(home->clients, client);
             return client;
         }
@@ -125,6 +140,7 @@ void remote_home_leave(struct relay *relay, struct attachment *attachment)
     struct remote_home *home = client->home;
     attachment->away = NULL;
     set_connect_due(client, false);
+    home->unproven -= !client->adopted;
     HASH_DELETE(hh, relay->homes.clients, client);
     DL_DELETE(home->clients, client);
     free(client);
@@ -135,7 +151,7 @@ void remote_home_leave(struct relay *relay, struct attachment *attachment)
 void remote_home_disconnect(struct relay *relay, const struct attachment *attachment)
 {
     const struct remote_client *client = attachment->away;
-    if (!client || client->home->away_since_ms != 0)
+    if (!client || !may_connect(client))
         return;
     if (routing_send_disconnect(relay, home_id(client->home), attachment, client_address(client)) !=
         0)
@@ -167,6 +183,11 @@ static uint32_t room_of(const struct attachment *attachment)
 static void send_connect(struct relay *relay, struct remote_client *client)
 {
     struct attachment *attachment = client->attachment;
+    if (!may_connect(client)) {
+        set_connect_due(client, false);
+        attachment_set_state(relay, attachment, ATTACHMENT_HOMELESS);
+        return;
+    }
     struct connect_order order = {.after = client->next_id > 0 ? client->next_id - 1 : 0,
                                   .window = room_of(attachment),
                                   .resend = client->resend};
@@ -202,18 +223,18 @@ static void confirm(struct relay *relay, struct remote_client *client, struct sl
 {
     if (confirmed.len == 0)
         return;
-    if (client->home->away_since_ms != 0 ||
+    if (!may_connect(client) ||
         routing_send_confirm(relay, home_id(client->home), client_address(client), confirmed) != 0)
         note_confirmed(client, confirmed);
 }
 
 void remote_home_attach(struct relay *relay, struct attachment *attachment,
-                        const struct frame_attach *attach)
+                        const struct frame_attach *attach, bool adopted)
 {
     struct remote_client *old = remote_home_find(relay, attach->address);
     if (old)
         attachment_end(relay, old->attachment, END_SUPERSEDED);
-    struct remote_client *client = new_client(relay, attachment, attach);
+    struct remote_client *client = new_client(relay, attachment, attach, adopted);
     if (!client) {
         attachment_end(relay, attachment, END_FAILED);
         return;
@@ -222,10 +243,7 @@ void remote_home_attach(struct relay *relay, struct attachment *attachment,
     client->was_connected = (attach->flags & ATTACH_RESUMED) != 0;
     metric_add(&relay->metrics, METRIC_ATTACHED_ELSEWHERE, 1);
     confirm(relay, client, attach->confirmed);
-    if (client->home->away_since_ms != 0)
-        attachment_set_state(relay, attachment, ATTACHMENT_HOMELESS);
-    else
-        send_connect(relay, client);
+    send_connect(relay, client);
 }
 
 void remote_home_confirm(struct relay *relay, struct attachment *attachment, struct slice confirmed)
@@ -346,10 +364,19 @@ void remote_home_on_end(struct relay *relay, struct attachment *attachment, enum
     attachment_end(relay, attachment, reason);
 }
 
-void remote_home_on_error(struct attachment *attachment)
+void remote_home_on_error(struct relay *relay, struct attachment *attachment)
 {
-    attachment->away->resend = true;
-    set_connect_due(attachment->away, true);
+    struct remote_client *client = attachment->away;
+    uint64_t now_ms = clock_monotonic_ms();
+    if (now_ms >= client->last_error_ms + CONNECT_ERROR_MEMORY_MS)
+        client->errors = 0;
+    client->last_error_ms = now_ms;
+    if (++client->errors >= CONNECT_ERRORS_MAX) {
+        attachment_end(relay, attachment, END_HOST_GONE);
+        return;
+    }
+    client->resend = true;
+    set_connect_due(client, true);
 }
 
 static void home_lost(struct relay *relay, struct remote_home *home)
@@ -410,12 +437,25 @@ static void give_up(struct relay *relay, struct remote_home *home)
     }
 }
 
+/* At a MAGE host; before its kind was known, ours may have been meant. */
+static void refuse_unproven(struct relay *relay, struct remote_home *home, uint64_t now_ms)
+{
+    struct remote_client *client, *next;
+    if (home->is_msgserver || home->unproven == 0)
+        return;
+    DL_FOREACH_SAFE(home->clients, client, next) {
+        if (!client->adopted && now_ms >= client->attached_ms + HOME_UNKNOWN_LIMIT_MS)
+            attachment_end(relay, client->attachment, END_NO_SESSION);
+    }
+}
+
 void remote_home_tick(struct relay *relay, uint64_t now_ms)
 {
     for (struct remote_home *home = relay->homes.homes, *next; home; home = next) {
         next = home->hh.next;
         if (home->away_since_ms == 0) {
             send_due(relay, home);
+            refuse_unproven(relay, home, now_ms);
             continue;
         }
         bool known = mesh_peer(relay->mesh, home_id(home)).known;

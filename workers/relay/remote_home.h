@@ -23,7 +23,8 @@ struct remote_home;
 
 enum {
     /* A home that is away is waited for this long; one that discovery does not know (it may just
-     * be starting), that long. Then the client is told hostGone. */
+     * be starting), that long. Then the client is told hostGone. A session that nobody vouches for
+     * at a home that seems to be MAGE's is refused after the latter time. */
     HOME_AWAY_LIMIT_MS = 30000,
     HOME_UNKNOWN_LIMIT_MS = 5000,
 };
@@ -38,6 +39,10 @@ struct remote_client {
     bool was_connected;                /* the home knew the session, once */
     bool connect_due;                  /* at the next tick, or when the peer takes it */
     bool resend;                       /* the next connect says so */
+    bool adopted;                      /* a backend told us that its home has the session */
+    uint8_t errors;                    /* connects that came back in a row */
+    uint64_t last_error_ms;
+    uint64_t attached_ms;
     uint16_t address_len;
     UT_hash_handle hh;
     char address[];
@@ -48,9 +53,10 @@ struct remote_homes {
     struct remote_client *clients; /* by address */
 };
 
-/* Connects the attachment to the mailbox at attach->home. */
+/* Connects the attachment to the mailbox at attach->home. `adopted`: the registry here has a record
+ * of the session; without one, only a host of ours is asked for its mailbox. */
 void remote_home_attach(struct relay *relay, struct attachment *attachment,
-                        const struct frame_attach *attach);
+                        const struct frame_attach *attach, bool adopted);
 /* Tells the home that the client left, if its mailbox is elsewhere at all. */
 void remote_home_disconnect(struct relay *relay, const struct attachment *attachment);
 /* Frees what is kept for an attachment that is over; nothing to do for others. */
@@ -68,7 +74,7 @@ void remote_home_on_pack(struct relay *relay, struct attachment *attachment,
                          const struct envelope *pack);
 void remote_home_on_end(struct relay *relay, struct attachment *attachment, enum end_reason reason);
 /* A connect came back undelivered. */
-void remote_home_on_error(struct attachment *attachment);
+void remote_home_on_error(struct relay *relay, struct attachment *attachment);
 
 void remote_home_on_peer(struct relay *relay, struct slice cluster_id, bool up);
 void remote_home_on_writable(struct relay *relay, struct slice cluster_id);

@@ -309,7 +309,7 @@ static void on_send_error(struct relay *relay, const struct envelope *envelope)
     uint16_t operation;
     struct slice payload;
     if (attachment && slice_equals_string(type, envelope_type_name(ENVELOPE_CONNECT)))
-        remote_home_on_error(attachment);
+        remote_home_on_error(relay, attachment);
     else if (envelope->message_count == 5 &&
              slice_equals_string(type, envelope_type_name(ENVELOPE_REQUEST)) &&
              read_operation(&envelope->messages[2], &operation, &payload))

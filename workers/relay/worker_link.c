@@ -19,16 +19,16 @@ static void on_attach(struct worker_link *link, struct slice payload)
               "an ATTACH frame is broken");
     INVARIANT(!attachment_find(relay, attach.handle), "a handle was used twice");
     bool resumed = (attach.flags & ATTACH_RESUMED) != 0;
-    struct session *session = NULL;
-    if (relay_is_home(relay, attach.home)) {
-        session = session_find(&relay->registry, attach.address);
-        if (!session) {
-            worker_link_put_end(link, attach.handle, resumed ? END_HOST_GONE : END_NO_SESSION);
-            return;
-        }
-        if (session->home)
-            attach.home = slice_from_string(session->home);
+    const bool here = relay_is_home(relay, attach.home);
+    struct session *session = session_find(&relay->registry, attach.address);
+    if (here && !session) {
+        worker_link_put_end(link, attach.handle, resumed ? END_HOST_GONE : END_NO_SESSION);
+        return;
     }
+    if (here && session->home)
+        attach.home = slice_from_string(session->home);
+    const bool adopted =
+        session && session->home && slice_equals_string(attach.home, session->home);
     struct attachment *attachment =
         attachment_new(relay, &link->outlet, (enum attachment_style)attach.style, attach.handle);
     if (!attachment) {
@@ -36,10 +36,10 @@ static void on_attach(struct worker_link *link, struct slice payload)
         return;
     }
     attachment->window = (uint32_t)relay->settings->limit_attachment_window;
-    if (session && !session->home)
+    if (here && !adopted)
         delivery_attach(relay, attachment, session, delivery_highest(attach.confirmed));
     else
-        remote_home_attach(relay, attachment, &attach);
+        remote_home_attach(relay, attachment, &attach, adopted);
 }
 
 static struct attachment *find_or_count(struct worker_link *link, uint64_t handle)
