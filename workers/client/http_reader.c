@@ -192,10 +192,11 @@ static void process(struct connection *connection)
     }
 }
 
-/* A head that arrives in small pieces is parsed once per line, not once per piece. */
-static bool may_complete(const struct connection *connection, struct slice input)
+/* A head that arrives in small pieces is parsed once per line, not once per piece. Its first bytes
+ * are looked at in any case: who speaks TLS here, say, sends no line and waits for an answer. */
+static bool is_worth_parsing(const struct connection *connection, struct slice input)
 {
-    return memchr(input.data, '\n', input.len) ||
+    return buffer_len(&connection->in) == 0 || memchr(input.data, '\n', input.len) ||
            buffer_len(&connection->in) + input.len >=
                connection->worker->settings.limit_header_bytes;
 }
@@ -206,7 +207,7 @@ static void on_input(struct connection *connection, struct slice input)
         feed_body(connection, &input);
     if (!takes_requests(connection) || input.len == 0)
         return;
-    bool worth_parsing = may_complete(connection, input);
+    bool worth_parsing = is_worth_parsing(connection, input);
     connection_keep_input(connection, input);
     if (worth_parsing)
         process(connection);
