@@ -64,14 +64,14 @@ const struct frame_rule *request_rule(uint16_t type);
 
 /* OUTCOME (NAME, code, sentence): what became of a request for one session. */
 #define OUTCOMES(OUTCOME)                                                                          \
-    OUTCOME(QUEUED, "queued", "stored in the session's mailbox")                                   \
-    OUTCOME(FORWARDED, "forwarded", "handed to a MAGE host, which does not answer")                \
-    OUTCOME(NO_SESSION, "noSession", "no such session: it was never created, or it ended")         \
-    OUTCOME(OVER_LIMIT, "overLimit", "the mailbox or the host is full; nothing was stored")        \
-    OUTCOME(HOST_GONE, "hostGone", "the session's home host cannot be reached")                    \
-    OUTCOME(TIMED_OUT, "timedOut", "the home host did not answer; it may have been stored")        \
-    OUTCOME(EXISTS, "exists", "a session with this key exists already")                            \
-    OUTCOME(INVALID_KEY, "invalidSessionKey", "not a session key: expected actor:secret~home")
+    OUTCOME(QUEUED, "queued", "Stored in the session's mailbox.")                                  \
+    OUTCOME(FORWARDED, "forwarded", "Handed to a MAGE host, which does not answer.")               \
+    OUTCOME(NO_SESSION, "noSession", "No such session: it was never created, or it ended.")        \
+    OUTCOME(OVER_LIMIT, "overLimit", "The mailbox or the host is full; nothing was stored.")       \
+    OUTCOME(HOST_GONE, "hostGone", "The session's home host cannot be reached.")                   \
+    OUTCOME(TIMED_OUT, "timedOut", "The home host did not answer; it may have been stored.")       \
+    OUTCOME(EXISTS, "exists", "A session with this key exists already.")                           \
+    OUTCOME(INVALID_KEY, "invalidSessionKey", "Not a session key: expected actor:secret~home.")
 
 #define OUTCOME_ENUM(NAME, code, sentence) OUTCOME_##NAME,
 enum outcome { OUTCOMES(OUTCOME_ENUM) OUTCOME_COUNT };

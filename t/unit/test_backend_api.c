@@ -240,10 +240,10 @@ START_TEST(recipients_are_split_by_home_and_answered_in_order)
     ck_assert_str_eq(
         buffer_bytes(&exchange->body),
         "{\"results\":[{\"to\":\"a:1~h.1\",\"outcome\":\"queued\",\"ids\":[7,8],\"attached\":true},"
-        "{\"to\":\"b:2~g.2\",\"outcome\":\"noSession\",\"message\":\"no such session: it was never "
-        "created, or it ended\"},"
-        "{\"to\":\"nokey\",\"outcome\":\"invalidSessionKey\",\"message\":\"not a session key: "
-        "expected actor:secret~home\"},"
+        "{\"to\":\"b:2~g.2\",\"outcome\":\"noSession\",\"message\":\"No such session: it was never "
+        "created, or it ended.\"},"
+        "{\"to\":\"nokey\",\"outcome\":\"invalidSessionKey\",\"message\":\"Not a session key: "
+        "expected actor:secret~home.\"},"
         "{\"to\":\"c\\u003a3~h.1\",\"outcome\":\"queued\",\"ids\":[7,8],\"attached\":true}]}\n");
     finish(exchange);
 }
