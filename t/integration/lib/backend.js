@@ -12,7 +12,8 @@ class Backend {
     // Resolves with {status, headers, body (parsed when JSON), text}.
     call(method, path, body, headers = {}) {
         return new Promise((resolve, reject) => {
-            const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+            const asIs = body === undefined || typeof body === 'string' || Buffer.isBuffer(body);
+            const text = asIs ? body : JSON.stringify(body);
             const length = text === undefined ? {} : { 'content-length': Buffer.byteLength(text) };
             const request = http.request({
                 socketPath: this.socketPath,
