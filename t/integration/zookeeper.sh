@@ -25,7 +25,7 @@ pid_of() {
 	local pid
 	pid=$(cat "$pid_file")
 	# The number may be another process by now.
-	tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$directory/zoo.cfg" || return 1
+	{ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF "$directory/zoo.cfg" || return 1
 	echo "$pid"
 }
 
