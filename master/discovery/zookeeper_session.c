@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/invariant.h"
 #include "base/log.h"
 #include "master/discovery/host_resolver.h"
@@ -14,7 +15,9 @@
 enum {
     SESSION_MAGIC = 0x5a4b5353,
     /* A server that lost its data refuses a session that saw more than it has, and it does so
-     * without a word: it closes the connection. After so many of them, we ask for a new session. */
+     * without a word: it closes the connection. After so many of them we ask for a new session, but
+     * not before a third of the session's time: servers that elect a leader close connections too,
+     * and know the session afterwards. */
     REFUSALS_UNTIL_FRESH = 3
 };
 
@@ -46,6 +49,7 @@ struct zookeeper_session {
     int fd; /* the handle's, -1 for none; it changes with every connection */
     bool associating;
     unsigned refusals;
+    uint64_t lost_ms; /* clock_monotonic_ms() when the connection was lost */
     ev_io io;
     ev_timer timer;         /* the handle's next deadline, or our next attempt */
     ev_timer resolve_again; /* while we are away and there are names */
@@ -107,8 +111,10 @@ static void enter(struct zookeeper_session *session, enum session_state state)
     case STATE_LOST:
         if (!ev_is_active(&session->resolve_again) && !hosts_are_addresses(session->hosts))
             ev_timer_again(session->loop, &session->resolve_again);
-        if (before == STATE_UP)
+        if (before == STATE_UP) {
+            session->lost_ms = clock_monotonic_ms();
             session->handlers->on_down(session->context);
+        }
         break;
     }
 }
@@ -165,7 +171,8 @@ static bool is_refused(struct zookeeper_session *session, int state)
     session->associating = state == ZOO_ASSOCIATING_STATE;
     if (!dropped || session->associating)
         return false;
-    return ++session->refusals >= REFUSALS_UNTIL_FRESH && session->state == STATE_LOST;
+    return ++session->refusals >= REFUSALS_UNTIL_FRESH && session->state == STATE_LOST &&
+           clock_monotonic_ms() - session->lost_ms >= (uint64_t)session->timeout_ms / 3;
 }
 
 /* Looks at the handle after each call into it. */

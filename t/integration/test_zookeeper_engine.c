@@ -534,8 +534,12 @@ END_TEST
 START_TEST(a_server_that_comes_back_with_its_data_changes_nothing)
 {
     struct host a, b;
-    host_start(&a, "a:1", "10.77.0.1");
-    host_start(&b, "b:2", "10.77.0.2");
+    /* Long sessions: none may expire while a busy machine starts the server. */
+    host_configure(&a, "a:1", "10.77.0.1", "127.0.0.1");
+    host_configure(&b, "b:2", "10.77.0.2", "127.0.0.1");
+    a.settings.zookeeper_session_timeout = b.settings.zookeeper_session_timeout = 60000;
+    host_run(&a);
+    host_run(&b);
     wait_for_peers(&a, "b:2=tcp://10.77.0.2:2 ");
     wait_for_peers(&b, "a:1=tcp://10.77.0.1:1 ");
     wait_for_node("a:1");

@@ -6,7 +6,7 @@
 #   stop                 ends it and waits until it is gone; its data stay
 #   wipe                 forgets all data, of a stopped server
 #   pause, resume        a server that is there but does not answer
-# Environment: TICK_MS (default 200): sessions last from 2 to 20 ticks.
+# Environment: TICK_MS (default 200): sessions last from 2 ticks to 60 s.
 #   OWNER_PID  the server is ended when that process is gone, however it went
 set -eu
 
@@ -61,6 +61,7 @@ serves() {
 start_once() {
 	cat >"$directory/zoo.cfg" <<-END
 		tickTime=${TICK_MS:-200}
+		maxSessionTimeout=60000
 		dataDir=$directory/data
 		clientPort=$1
 		clientPortAddress=$2
