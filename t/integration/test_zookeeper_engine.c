@@ -673,6 +673,7 @@ int main(void)
     char owner[16];
     snprintf(owner, sizeof owner, "%d", (int)getpid());
     setenv("OWNER_PID", owner, 1);
+    setenv("MAX_SESSION_MS", "60000", 1);
     server_start();
     int result = unit_run("zookeeper_engine", add_tests);
     server_stop();

@@ -6,12 +6,13 @@
 #   stop                 ends it and waits until it is gone; its data stay
 #   wipe                 forgets all data, of a stopped server
 #   pause, resume        a server that is there but does not answer
-# Environment: TICK_MS (default 200): sessions last from 2 ticks to 60 s.
+# Environment: TICK_MS (default 200): sessions last from 2 to 20 ticks.
+#   MAX_SESSION_MS  or up to this
 #   OWNER_PID  the server is ended when that process is gone, however it went
 set -eu
 
 jar=/usr/share/java/zookeeper.jar
-usage() { sed -n '2,10s/^# //p' "$0" >&2; exit 64; }
+usage() { sed -n '2,11s/^# //p' "$0" >&2; exit 64; }
 fail() { echo "zookeeper.sh: $*" >&2; exit 1; }
 
 [ $# -ge 2 ] || usage
@@ -61,7 +62,7 @@ serves() {
 start_once() {
 	cat >"$directory/zoo.cfg" <<-END
 		tickTime=${TICK_MS:-200}
-		maxSessionTimeout=60000
+		maxSessionTimeout=${MAX_SESSION_MS:-$((20 * ${TICK_MS:-200}))}
 		dataDir=$directory/data
 		clientPort=$1
 		clientPortAddress=$2
