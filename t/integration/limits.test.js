@@ -189,25 +189,31 @@ test('a client that confirms without reading makes nobody keep its messages', as
     });
 });
 
+// Writes `bytes` often to a connection that is not read, and waits until no more of them are taken.
+async function flood(server, raw, bytes, times) {
+    let taken = 0;
+    let before = -1;
+    raw.socket.pause();
+    for (let i = 0; i < times; i++) {
+        raw.socket.write(bytes, () => { taken += 1; });
+    }
+    await until('the server reads no more', async () => {
+        const still = taken === before;
+        before = taken;
+        await get(`http://${server.host}:${server.port}/check.txt`);
+        await new Promise((resolve) => { setTimeout(resolve, 200); });
+        return still;
+    }, 20000);
+    assert.ok(taken < times, `all ${times} pieces were read`);
+}
+
 test('a client that asks without reading the answers is not read from', async () => {
-    await withServer({ workers: 1 }, async (server) => {
-        const raw = await Raw.open(server);
-        raw.socket.pause();
+    await withServer({ workers: 1 }, async (server, backend, open) => {
         const peak = new Peak(server);
-        const requests = Buffer.from('GET /msgstream/config HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1000));
-        let flushed = 0;
-        for (let i = 0; i < 500; i++) {
-            raw.socket.write(requests, () => { flushed += 1; });
-        }
-        let before = -1;
-        await until('the server reads no more', async () => {
-            const still = flushed === before;
-            before = flushed;
-            await get(`http://${server.host}:${server.port}/check.txt`);
-            await new Promise((resolve) => { setTimeout(resolve, 200); });
-            return still;
-        }, 20000);
-        assert.ok(flushed < 500, 'all requests were read');
+        const [raw, webSocket] = [await Raw.open(server), await open(await backend.createSession('pings'))];
+        const request = 'GET /msgstream/config HTTP/1.1\r\nHost: x\r\n\r\n';
+        await flood(server, raw, Buffer.from(request.repeat(1000)), 500);
+        await flood(server, webSocket, Buffer.concat(Array(1000).fill(frame('ping', 'x'.repeat(125)))), 300);
         peak.stop(3 * MIB * OVERHEAD);
         raw.destroy();
     });

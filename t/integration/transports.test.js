@@ -252,6 +252,19 @@ test('keep-alive and pipelining: answers in the order of the requests', async ()
     await old.closed();
 });
 
+test('a client that leaves a long poll is detached; one that ends its side of a short poll is answered', async () => {
+    const key = await backend.createSession('leaving');
+    const leaving = await Raw.open(server);
+    leaving.write(`GET ${target({ transport: 'longpolling', sessionKey: key })} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await attached(key);
+    leaving.destroy();
+    await until('it is detached', async () => !(await backend.session(key)).attached);
+    const half = await Raw.open({ host: server.host, port: server.port, allowHalfOpen: true });
+    half.socket.end(`GET ${target({ transport: 'shortpolling', sessionKey: key })} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    assert.equal((await half.response()).status, 204);
+    half.destroy();
+});
+
 test('/check.txt tells a load balancer that the relay is there', async () => {
     const answer = await get(`http://${server.host}:${server.port}/check.txt`);
     assert.deepEqual([answer.status, answer.body], [200, 'OK']);
