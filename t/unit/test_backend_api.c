@@ -335,6 +335,34 @@ START_TEST(broadcast_and_status)
 }
 END_TEST
 
+/* A reply can come from another host. */
+START_TEST(answers_that_make_no_sense_are_host_gone)
+{
+    struct buffer figures = {0}, payload = {0};
+    struct frame_status status = {buffer_slice(&figures)};
+    ck_assert_int_eq(put_status_fields(&payload, &status), 0);
+    struct exchange *exchange = call("GET", "/sessions/bob:AbCd~e2dd.15001", "");
+    answer(0, FRAME_STATUS, &payload);
+    expect_error(exchange, 502, "hostGone");
+    exchange = call("POST", "/messages", "{\"to\":\"a:1~h.1\",\"message\":[[\"e\"]]}");
+    answer(0, FRAME_STATUS, &payload);
+    ck_assert_ptr_nonnull(strstr(buffer_bytes(&exchange->body), "\"outcome\":\"hostGone\""));
+    finish(exchange);
+    buffer_free(&payload);
+
+    struct recipient_result result = {OUTCOME_QUEUED, 1, 1, UINT32_MAX};
+    ck_assert_int_eq(put_recipient_result(&figures, &result), 0);
+    struct frame_sent sent = {buffer_slice(&figures)};
+    ck_assert_int_eq(put_sent_fields(&payload, &sent), 0);
+    exchange = call("POST", "/messages", "{\"to\":\"a:1~h.1\",\"message\":[[\"e\"]]}");
+    answer(0, FRAME_SENT, &payload);
+    ck_assert_ptr_nonnull(strstr(buffer_bytes(&exchange->body), "\"outcome\":\"hostGone\""));
+    finish(exchange);
+    buffer_free(&figures);
+    buffer_free(&payload);
+}
+END_TEST
+
 START_TEST(a_token_is_demanded_when_needed)
 {
     static const struct {
@@ -464,6 +492,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, what_is_under_way_is_cancelled_when_the_client_leaves);
     tcase_add_test(cases, a_relay_that_dies_or_is_out_of_memory_is_told);
     tcase_add_test(cases, broadcast_and_status);
+    tcase_add_test(cases, answers_that_make_no_sense_are_host_gone);
     tcase_add_test(cases, a_token_is_demanded_when_needed);
     tcase_add_test(cases, bad_calls_get_a_clear_error);
     tcase_add_test(cases, a_message_above_the_limit_is_refused);

@@ -16,8 +16,9 @@ struct batch_request {
     struct send_batch *batch;
     struct batch_request *prev, *next;
     uint64_t id;
-    size_t count;
-    size_t recipients[]; /* indices into the batch's recipients */
+    uint32_t bodies;    /* that each recipient was sent */
+    size_t *recipients; /* indices into the batch's recipients */
+    size_t count, room;
 };
 
 struct send_batch {
@@ -30,6 +31,12 @@ struct send_batch {
     struct batch_request *requests; /* under way */
     bool closed;
 };
+
+static void free_request(struct batch_request *request)
+{
+    free(request->recipients);
+    free(request);
+}
 
 struct send_batch *send_batch_new(struct relay_link *relay, batch_done done, void *context)
 {
@@ -49,7 +56,7 @@ void send_batch_free(struct send_batch *batch)
     struct batch_request *request, *next;
     DL_FOREACH_SAFE(batch->requests, request, next) {
         relay_link_cancel(batch->relay, request->id);
-        free(request);
+        free_request(request);
     }
     free(batch->recipients);
     batch->magic = 0;
@@ -143,7 +150,8 @@ static void settle(struct batch_request *request, enum outcome outcome)
     }
 }
 
-/* A home of another host may answer anything: what it leaves out counts as gone. */
+/* A home of another host may answer anything: what it leaves out, and a number of IDs that is not
+ * the number of messages, count as gone. */
 static void read_results(struct batch_request *request, struct slice payload)
 {
     struct frame_sent sent;
@@ -152,8 +160,9 @@ static void read_results(struct batch_request *request, struct slice payload)
     if (get_sent(payload, &sent) != 0)
         return;
     struct frame_reader reader = reader_of(sent.results);
-    while (i < request->count && get_recipient_result(&reader, &result))
-        request->batch->recipients[request->recipients[i++]].result = result;
+    for (; i < request->count && get_recipient_result(&reader, &result); i++)
+        if (result.outcome != OUTCOME_QUEUED || result.count == request->bodies)
+            request->batch->recipients[request->recipients[i]].result = result;
 }
 
 static void on_reply(void *context, enum request_failure failure, uint16_t operation,
@@ -166,66 +175,99 @@ static void on_reply(void *context, enum request_failure failure, uint16_t opera
         read_results(request, payload);
     settle(request, failure == REQUEST_ANSWERED ? OUTCOME_HOST_GONE : OUTCOME_TIMED_OUT);
     DL_DELETE(batch->requests, request);
-    free(request);
+    free_request(request);
     finish_if_complete(batch);
 }
 
-/* Gathers into `request` the recipients from `first` on that share the home of the first of them
- * that waits, and their addresses. Malformed keys get their result at once. */
-static int gather_one_home(struct batch_request *request, size_t first, struct session_key *home,
-                           struct buffer *addresses)
+/* The recipients of one order that share a home. */
+struct home_group {
+    UT_hash_handle hh; /* by home */
+    struct batch_request *request;
+    struct buffer addresses;
+    char home[CLUSTER_ID_MAX + 1];
+};
+
+/* Found or made; NULL without memory. */
+static struct home_group *group_of(struct home_group **groups, struct send_batch *batch,
+                                   const char *home, uint32_t bodies)
 {
-    struct send_batch *batch = request->batch;
-    struct session_key key;
-    for (size_t i = first; i < batch->count; i++) {
-        struct batch_recipient *recipient = &batch->recipients[i];
-        if (recipient->gathered)
-            continue;
-        if (parse_key(recipient->key, &key) != 0) {
-            recipient->gathered = true;
-            recipient->result.outcome = OUTCOME_INVALID_KEY;
-            continue;
+    struct home_group *group;
+    HASH_FIND_STR(*groups, home, group);
+    if (group)
+        return group;
+    group = calloc(1, sizeof *group);
+    struct batch_request *request = calloc(1, sizeof *request);
+    if (group && request) {
+        strcpy(group->home, home);
+        HASH_ADD_STR(*groups, home, group);
+        if (group->hh.tbl) {
+            *request = (struct batch_request){.batch = batch, .bodies = bodies};
+            group->request = request;
+            return group;
         }
-        if (request->count == 0)
-            *home = key;
-        if (strcmp(home->home, key.home) != 0)
-            continue;
-        recipient->gathered = true;
-        request->recipients[request->count++] = i;
-        if (put_slice(addresses, slice_from_string(key.address)) != 0)
-            return -1;
     }
+    free(request);
+    free(group);
+    return NULL;
+}
+
+/* Returns 0, or -1 without memory, and the group as it was. */
+static int add_to_group(struct home_group *group, size_t recipient, struct slice address)
+{
+    struct batch_request *request = group->request;
+    if (request->count == request->room) {
+        size_t room = request->room ? request->room * 2 : 1;
+        size_t *grown = reallocarray(request->recipients, room, sizeof *grown);
+        if (!grown)
+            return -1;
+        request->recipients = grown;
+        request->room = room;
+    }
+    if (put_slice(&group->addresses, address) != 0)
+        return -1;
+    request->recipients[request->count++] = recipient;
     return 0;
 }
 
-/* Sends the order to one home. Returns false when no recipient from `first` on waits any more. */
-static bool send_to_one_home(struct send_batch *batch, size_t first,
-                             const struct message_order *order)
+/* Sends the order to one home, and frees the group. */
+static void send_group(struct send_batch *batch, struct home_group *group,
+                       const struct message_order *order)
 {
-    struct session_key home;
-    struct buffer addresses = {0}, payload = {0};
-    size_t room = batch->count - first;
-    struct batch_request *request = malloc(sizeof *request + room * sizeof *request->recipients);
-    if (!request)
-        return false;
-    *request = (struct batch_request){.batch = batch};
-    int failed = gather_one_home(request, first, &home, &addresses);
-    if (!failed && request->count > 0) {
-        struct frame_send send = {buffer_slice(&addresses), buffer_slice(&order->bodies)};
-        if (put_send_fields(&payload, &send) == 0)
-            request->id = relay_link_request(batch->relay, slice_from_string(home.home), FRAME_SEND,
-                                             buffer_slice(&payload), on_reply, request);
-    }
-    buffer_free(&addresses);
+    struct batch_request *request = group->request;
+    struct buffer payload = {0};
+    struct frame_send send = {buffer_slice(&group->addresses), buffer_slice(&order->bodies)};
+    if (request->count > 0 && put_send_fields(&payload, &send) == 0)
+        request->id = relay_link_request(batch->relay, slice_from_string(group->home), FRAME_SEND,
+                                         buffer_slice(&payload), on_reply, request);
     buffer_free(&payload);
-    bool sent = request->id != 0, more = request->count > 0;
-    if (sent) {
+    if (request->id != 0) {
         DL_APPEND(batch->requests, request);
     } else {
         settle(request, OUTCOME_OVER_LIMIT);
-        free(request);
+        free_request(request);
     }
-    return more;
+    buffer_free(&group->addresses);
+    free(group);
+}
+
+/* Splits the recipients from `first` on by home, in one pass: a backend may name very many homes.
+ * Malformed keys get their result at once. */
+static struct home_group *split_by_home(struct send_batch *batch, size_t first, uint32_t bodies)
+{
+    struct home_group *groups = NULL;
+    struct session_key key;
+    for (size_t i = first; i < batch->count; i++) {
+        struct recipient_result *result = &batch->recipients[i].result;
+        if (parse_key(batch->recipients[i].key, &key) != 0) {
+            result->outcome = OUTCOME_INVALID_KEY;
+            continue;
+        }
+        struct home_group *group = group_of(&groups, batch, key.home, bodies);
+        /* Without memory nothing of it leaves this process. */
+        if (!group || add_to_group(group, i, slice_from_string(key.address)) != 0)
+            result->outcome = OUTCOME_OVER_LIMIT;
+    }
+    return groups;
 }
 
 int send_batch_add(struct send_batch *batch, uint32_t line, const struct message_order *order,
@@ -237,12 +279,11 @@ int send_batch_add(struct send_batch *batch, uint32_t line, const struct message
         batch->count = first;
         return -1;
     }
-    while (send_to_one_home(batch, first, order))
-        continue;
-    /* Without memory for a request, nothing of it left this process. */
-    for (size_t i = first; i < batch->count; i++)
-        if (!batch->recipients[i].gathered)
-            batch->recipients[i].result.outcome = OUTCOME_OVER_LIMIT;
+    struct home_group *groups = split_by_home(batch, first, order->body_count), *group, *next;
+    HASH_ITER(hh, groups, group, next) {
+        HASH_DEL(groups, group);
+        send_group(batch, group, order);
+    }
     return 0;
 }
 

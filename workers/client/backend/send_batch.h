@@ -11,7 +11,6 @@ struct batch_recipient {
     struct slice key; /* the JSON string as the backend wrote it, quotes included */
     uint32_t line;    /* index of the order it belongs to */
     struct recipient_result result;
-    bool gathered; /* on its way, or settled */
 };
 
 /* All recipients have their result: read them, answer, and free the batch. */
