@@ -314,14 +314,45 @@ START_TEST(a_request_that_comes_back_is_host_gone)
     buffer_append_slice(&kept, buffer_slice(&payload));
     ask("host-b:1", FRAME_SEND);
     ck_assert_uint_eq(worker.reply, 0);
+    char token[REQUEST_TOKEN_ROOM];
     struct slice messages[] = {SLICE_LITERAL("Host unreachable"),
-                               SLICE_LITERAL("msgserver.request"), SLICE_LITERAL("7-1"),
+                               SLICE_LITERAL("msgserver.request"),
+                               slice_of(token, requests_write_token(7, 1, token)),
                                SLICE_LITERAL("4"), buffer_slice(&kept)};
     struct envelope back = {.type = ENVELOPE_SEND_ERROR, .messages = messages, .message_count = 5};
     fake_mesh_receive_envelope(mesh, &back);
     settle(&test, &worker);
     check_sent("hostGone");
     buffer_free(&kept);
+    stop();
+}
+END_TEST
+
+START_TEST(a_reply_without_the_seal_is_no_reply)
+{
+    start();
+    struct mesh *mesh = test.relay->mesh;
+    char token[REQUEST_TOKEN_ROOM];
+    struct buffer versioned = {0};
+    struct frame_session gone = {.outcome = OUTCOME_NO_SESSION};
+    ck_assert_int_eq(put_u8(&versioned, 1) | put_session_fields(&versioned, &gone), 0);
+    struct slice messages[] = {SLICE_LITERAL("7-1"), SLICE_LITERAL("7"), buffer_slice(&versioned)};
+    struct envelope reply = {.type = ENVELOPE_REPLY, .messages = messages, .message_count = 3};
+    fake_mesh_receive_envelope(mesh, &reply);
+    messages[0] = SLICE_LITERAL("7-1-0123456789abcdef");
+    fake_mesh_receive_envelope(mesh, &reply);
+    messages[0] = slice_of(token, requests_write_token(7, 2, token));
+    token[2] = '1'; /* the seal is of another number */
+    fake_mesh_receive_envelope(mesh, &reply);
+    settle(&test, &worker);
+    ck_assert_uint_eq(worker.reply, 0);
+    ck_assert_uint_eq(figure(&test, METRIC_MALFORMED), 3);
+    worker.last_request = 1;
+    messages[0] = slice_of(token, requests_write_token(7, 1, token));
+    fake_mesh_receive_envelope(mesh, &reply);
+    settle(&test, &worker);
+    ck_assert_uint_eq(worker.reply, FRAME_SESSION);
+    buffer_free(&versioned);
     stop();
 }
 END_TEST
@@ -360,6 +391,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_mage_host_gets_the_messages_and_does_not_answer);
     tcase_add_test(cases, a_home_of_ours_answers);
     tcase_add_test(cases, a_request_that_comes_back_is_host_gone);
+    tcase_add_test(cases, a_reply_without_the_seal_is_no_reply);
     tcase_add_test(cases, replies_that_make_no_sense_are_counted);
 }
 

@@ -4,6 +4,7 @@
 
 #include "codecs/data_frames.h"
 #include "codecs/requests.h"
+#include "workers/relay/routing.h"
 
 struct relay;
 struct worker_link;
@@ -18,6 +19,10 @@ void requests_handle(struct relay *relay, struct worker_link *link,
  * already. */
 uint16_t requests_answer(struct relay *relay, uint16_t operation, struct slice payload,
                          bool checked, struct buffer *reply);
+
+/* What a request to another host carries, and its reply brings back. The seal, a keyed hash, keeps
+ * whoever was not asked from answering: the numbers alone are easy to guess. Returns its length. */
+size_t requests_write_token(uint32_t incarnation, uint64_t request, char token[REQUEST_TOKEN_ROOM]);
 
 /* A peer's reply to what requests_handle() handed on. Returns false when it is malformed. */
 bool requests_on_reply(struct relay *relay, struct slice token, uint16_t operation,

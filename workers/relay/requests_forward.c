@@ -5,6 +5,7 @@
 
 #include "base/invariant.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "base/units.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/requests.h"
@@ -58,14 +59,20 @@ static uint16_t send_to_mage(struct relay *relay, struct slice home, struct slic
     return failed ? 0 : FRAME_SENT;
 }
 
+size_t requests_write_token(uint32_t incarnation, uint64_t request, char token[REQUEST_TOKEN_ROOM])
+{
+    const uint64_t sealed[] = {incarnation, request};
+    return (size_t)snprintf(token, REQUEST_TOKEN_ROOM, "%" PRIu32 "-%" PRIu64 "-%016" PRIx64,
+                            incarnation, request, table_hash(sealed, sizeof sealed));
+}
+
 /* Returns true when the home was asked and will answer. */
 static bool ask_home(struct relay *relay, struct worker_link *link,
                      const struct frame_request *request)
 {
     char token[REQUEST_TOKEN_ROOM];
-    int len =
-        snprintf(token, sizeof token, "%" PRIu32 "-%" PRIu64, link->incarnation, request->request);
-    if (routing_send_request(relay, request->home, slice_of(token, (size_t)len), request->operation,
+    size_t len = requests_write_token(link->incarnation, request->request, token);
+    if (routing_send_request(relay, request->home, slice_of(token, len), request->operation,
                              request->payload) != 0)
         return false;
     metric_add(&relay->metrics, METRIC_FORWARDED, 1);
@@ -103,14 +110,28 @@ void requests_handle(struct relay *relay, struct worker_link *link,
     buffer_free(&reply);
 }
 
-static bool read_token(struct slice token, uint64_t *incarnation, uint64_t *request)
+/* Cuts the text before the next hyphen off; false when there is none, or it is no number. */
+static bool take_number(struct slice *text, uint64_t *number)
 {
-    const char *hyphen = token.len > 0 ? memchr(token.data, '-', token.len) : NULL;
+    const char *hyphen = text->len > 0 ? memchr(text->data, '-', text->len) : NULL;
     if (!hyphen)
         return false;
-    size_t head = (size_t)(hyphen - token.data);
-    return parse_u64(slice_of(token.data, head), incarnation) == 0 && *incarnation <= UINT32_MAX &&
-           parse_u64(slice_of(hyphen + 1, token.len - head - 1), request) == 0;
+    size_t len = (size_t)(hyphen - text->data);
+    struct slice digits = slice_of(text->data, len);
+    *text = slice_of(hyphen + 1, text->len - len - 1);
+    return parse_u64(digits, number) == 0;
+}
+
+/* False also when the token is none of this process's. */
+static bool read_token(struct slice token, uint64_t *incarnation, uint64_t *request)
+{
+    char own[REQUEST_TOKEN_ROOM];
+    struct slice rest = token;
+    if (!take_number(&rest, incarnation) || *incarnation > UINT32_MAX ||
+        !take_number(&rest, request))
+        return false;
+    return slice_equal(token,
+                       slice_of(own, requests_write_token((uint32_t)*incarnation, *request, own)));
 }
 
 static bool is_reply(uint16_t operation, struct slice payload)

@@ -11,8 +11,8 @@ struct relay;
 struct attachment;
 struct remote_client;
 
-/* "<incarnation>-<request id>", with a NUL. */
-enum { REQUEST_TOKEN_ROOM = 32 };
+/* "<incarnation>-<request id>-<seal>", with a NUL. */
+enum { REQUEST_TOKEN_ROOM = 64 };
 /* "<cluster ID>:<handle>", the last hop of a route to one of our attachments. */
 enum { HOP_ROOM = 160 };
 
