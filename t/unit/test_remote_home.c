@@ -452,6 +452,11 @@ START_TEST(a_connect_that_comes_back_is_repeated_within_bounds)
     static const char ERROR[] = "mmrp.sendError host-a:1:30064771073 | "
                                 "Host unreachable;msgServer.connect;sess/bob:x;never";
     attach_at_mage();
+    for (int i = 0; i < 20; i++) { /* who does not know the address cannot end the attachment */
+        receive("mmrp.sendError host-a:1:30064771073 | no;msgServer.connect;sess/eve:x;never");
+        receive("mmrp.sendError host-a:1:30064771073 | no;msgServer.connect");
+        expect(&worker, "");
+    }
     for (int i = 1; i < 10; i++) {
         receive(ERROR);
         expect(&worker, "");

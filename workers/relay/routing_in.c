@@ -46,7 +46,14 @@ static struct attachment *named_attachment(struct relay *relay, const struct env
     return attachment && attachment->away ? attachment : NULL;
 }
 
-/* The same, when the envelope's first message is that attachment's address. */
+static bool is_address_of(const struct attachment *attachment, struct slice address)
+{
+    const struct remote_client *client = attachment->away;
+    return slice_equal(slice_of(client->address, client->address_len), address);
+}
+
+/* The same, when the envelope's first message is that attachment's address: handles can be guessed,
+ * addresses cannot. */
 static struct attachment *addressed_attachment(struct relay *relay, const struct envelope *envelope)
 {
     struct attachment *attachment = named_attachment(relay, envelope);
@@ -54,8 +61,7 @@ static struct attachment *addressed_attachment(struct relay *relay, const struct
         stale(relay);
         return NULL;
     }
-    struct slice address = slice_of(attachment->away->address, attachment->away->address_len);
-    if (!slice_equal(address, envelope->messages[0])) {
+    if (!is_address_of(attachment, envelope->messages[0])) {
         malformed(relay, envelope, "the address is not the attachment's");
         return NULL;
     }
@@ -308,7 +314,8 @@ static void on_send_error(struct relay *relay, const struct envelope *envelope)
     struct slice type = envelope->messages[1];
     uint16_t operation;
     struct slice payload;
-    if (attachment && slice_equals_string(type, envelope_type_name(ENVELOPE_CONNECT)))
+    if (attachment && slice_equals_string(type, envelope_type_name(ENVELOPE_CONNECT)) &&
+        envelope->message_count > 2 && is_address_of(attachment, envelope->messages[2]))
         remote_home_on_error(relay, attachment);
     else if (envelope->message_count == 5 &&
              slice_equals_string(type, envelope_type_name(ENVELOPE_REQUEST)) &&
