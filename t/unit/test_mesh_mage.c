@@ -160,6 +160,49 @@ START_TEST(nobody_speaks_without_a_handshake)
 }
 END_TEST
 
+/* A handshake is all it takes to be known; it must not be enough to reach everybody. */
+START_TEST(only_announced_hosts_broadcast_and_ask)
+{
+    node_start(&node, "A:1", 0);
+    mage_start(&mage, "B:1", 0);
+    mage_connect(&mage, &node);
+    raw_send(mage.dealer, "A:1|<>|" MAGE_JSON "|<>|B:1|1mmrp.handshake");
+    raw_send(mage.dealer, "A:1|*:c|<>|m|<>|1msgServer.broadcast");
+    raw_send(mage.dealer, "A:1|C:1|*|<>|m|<>|1msgServer.broadcast");
+    raw_send(mage.dealer, "A:1|C:1|<>|7-1|6|x|<>|1msgserver.request");
+    raw_send(mage.dealer, "A:1|<>|7-1|6|x|<>|1msgserver.request");
+    raw_send(mage.dealer, "A:1|<>|a|<>|0msgServer.send");
+    for (int i = 0; i < 2; i++)
+        ck_assert_str_eq(raw_receive(mage.dealer, text),
+                         "<>|Host unreachable|msgserver.request|7-1|6|x|<>|0mmrp.sendError");
+    WAIT_FOR(node.envelope_count == 1);
+    ck_assert(node_got(&node, "<>|a|<>|0 msgServer.send"));
+    ck_assert_uint_eq(mesh_counters(node.mesh).strangers, 4);
+    node_announce(&node, "B:1", mage.uri, NULL);
+    raw_send(mage.dealer, "A:1|*:c|<>|m|<>|1msgServer.broadcast");
+    WAIT_FOR(node_got(&node, "<>|m|<>|B:1|1 msgServer.broadcast"));
+    part();
+}
+END_TEST
+
+#define OUR_B_JSON                                                                                 \
+    "{\"clusterId\":\"B:1\",\"identity\":\"B:1\",\"isRelay\":true,\"isClient\":false,"             \
+    "\"server\":\"msgserver\"}"
+
+/* It lost its connection to us, and with it what it had attached for us; ours to it stands. */
+START_TEST(a_host_of_ours_that_connects_anew_is_told_of)
+{
+    become_peers(0);
+    raw_send(mage.dealer, "A:1|<>|" OUR_B_JSON "|<>|B:1|1mmrp.handshake");
+    WAIT_FOR(mesh_peer(node.mesh, SLICE_LITERAL("B:1")).is_msgserver);
+    unsigned ups = node.ups;
+    raw_send(mage.dealer, "A:1|<>|" OUR_B_JSON "|<>|B:1|1mmrp.handshake");
+    WAIT_FOR(node.ups == ups + 1);
+    ck_assert_uint_eq(node.downs, 0);
+    part();
+}
+END_TEST
+
 START_TEST(only_so_many_are_known_by_handshake_alone)
 {
     node_start(&node, "A:1", 0);
@@ -321,6 +364,8 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_silent_host_is_taken_at_its_address_after_a_grace);
     tcase_add_test(cases, a_second_connection_of_a_host_is_heard);
     tcase_add_test(cases, nobody_speaks_without_a_handshake);
+    tcase_add_test(cases, only_announced_hosts_broadcast_and_ask);
+    tcase_add_test(cases, a_host_of_ours_that_connects_anew_is_told_of);
     tcase_add_test(cases, only_so_many_are_known_by_handshake_alone);
     tcase_add_test(cases, malformed_multiparts_do_not_stop_the_reading);
     tcase_add_test(cases, a_host_that_does_not_read_fills_its_outbox_only);

@@ -98,7 +98,8 @@ static void on_peer_change(void *context, struct peer *peer, enum peer_state bef
         mesh->gone = peer;
         ev_prepare_start(mesh->loop, &mesh->reaper);
     }
-    if (!up && before != PEER_UP)
+    /* One that never was up may have sent envelopes by its own connection. */
+    if (!up && before != PEER_UP && peer->state != PEER_GONE)
         return;
     LOG_INFO(up ? "peer-up" : "peer-down", "peer=%s uri=%s kind=%s", peer->id, peer->uri,
              peer->is_msgserver ? "msgserver" : "mage");

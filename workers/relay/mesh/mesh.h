@@ -20,7 +20,8 @@ struct mesh_handlers {
      * Handshakes are not passed on. Broadcasts were already forwarded as their route says. */
     void (*on_envelope)(void *context, const struct envelope *envelope);
     /* A peer turned reachable (`up`), after its handshake; or unreachable. `is_msgserver`: it
-     * answers msgserver.request; called again when that turns out later. What an unreachable peer
+     * answers msgserver.request; called again when that turns out later, and when a host of ours
+     * that was up connected anew: what it had attached for us is over. What an unreachable peer
      * had not taken yet comes back first, as mmrp.sendError, where it had a return route. */
     void (*on_peer)(void *context, struct slice cluster_id, bool up, bool is_msgserver);
     /* A peer takes envelopes again after mesh_send() failed with EAGAIN; or it is unreachable now,

@@ -160,7 +160,8 @@ static void schedule_handshake(struct peer *peer, double seconds)
 static void introduce_ourselves(struct peer *peer)
 {
     if (peer->handshake_sent) {
-        send_handshake(peer); /* the repetition; nothing depends on it */
+        if (!peer->is_msgserver) /* ours heard the first, and would take it for a new connection */
+            send_handshake(peer);
         return;
     }
     peer->handshake_sent = send_handshake(peer);
@@ -179,13 +180,17 @@ static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int events)
     change_state(timer->data, PEER_INTRODUCED);
 }
 
-void peer_handshaken(struct peer *peer, bool is_msgserver)
+/* A host of ours that lost its connection to us, while ours to it lives, let go of our clients'
+ * attachments; that it connected anew is all that tells us. (A MAGE host says nothing.) */
+void peer_handshaken(struct peer *peer, bool is_msgserver, bool by_its_own)
 {
     bool changed = peer->is_msgserver != is_msgserver;
+    bool anew = peer->greeted && by_its_own && is_msgserver;
     peer->is_msgserver = is_msgserver;
+    peer->greeted |= by_its_own;
     enum peer_state before = peer->state;
     peer_heard(peer);
-    if (changed && before == PEER_UP)
+    if ((changed || anew) && before == PEER_UP)
         peer->shared->on_change(peer->shared->mesh, peer, before);
 }
 

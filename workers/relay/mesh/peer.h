@@ -44,8 +44,8 @@ struct peer_context {
 
     /* `in`: the frames after the sender's, which is the peer. */
     void (*on_received)(void *mesh, struct peer *peer, struct multipart *in);
-    /* After every change of state, and when is_msgserver changed while up. A peer that is GONE is
-     * to be freed later, not inside the call. */
+    /* After every change of state; and while up, when is_msgserver changed, or when a host of ours
+     * connected to us anew. A peer that is GONE is to be freed later, not inside the call. */
     void (*on_change)(void *mesh, struct peer *peer, enum peer_state before);
     /* Accepted by peer_send(), and now given up; freed after the call. */
     void (*on_undelivered)(void *mesh, struct multipart *multipart);
@@ -64,6 +64,7 @@ struct peer {
     bool announced;
     bool introduced; /* by a handshake or an envelope: stays so over reconnects */
     bool misplaced;
+    bool greeted; /* a handshake came by its own connection, once */
     bool is_msgserver;
     bool refused_sender; /* peer_send() said EAGAIN: on_writable is due */
     bool by_router;      /* how the outbox leaves */
@@ -97,8 +98,8 @@ void peer_withdraw(struct peer *peer);
 /* Another relay was announced at the address of this peer, which is not announced any more. */
 void peer_replaced(struct peer *peer);
 
-/* Its handshake came. */
-void peer_handshaken(struct peer *peer, bool is_msgserver);
+/* Its handshake came; by its own connection, or in answer by ours. */
+void peer_handshaken(struct peer *peer, bool is_msgserver, bool by_its_own);
 /* An envelope came from it. */
 void peer_heard(struct peer *peer);
 /* Our handshake was refused: whoever is at its address is not this peer. */

@@ -188,7 +188,7 @@ static void take_handshake(struct mesh *mesh, struct slice sender, const struct 
     if (!peer)
         return;
     mesh->counters.handshakes_received++;
-    peer_handshaken(peer, handshake.is_msgserver);
+    peer_handshaken(peer, handshake.is_msgserver, by_router);
     if (by_router && handshake.is_msgserver && peer->state != PEER_UP)
         answer_handshake(mesh, peer);
 }
@@ -274,6 +274,23 @@ static bool parse(struct mesh *mesh, struct slice sender, const struct multipart
     return error == ENVELOPE_OK;
 }
 
+/* Anybody who reaches the port can send a handshake. Who is known by that alone may concern himself
+ * with sessions whose address he knows, but with nothing else: neither here nor further on, where
+ * he would pass for us. */
+static bool is_for_peers_alone(enum envelope_type type)
+{
+    return type == ENVELOPE_BROADCAST || type == ENVELOPE_REQUEST;
+}
+
+/* A host of ours that discovery is about to announce is told; it says hostGone to its backend. */
+static void refuse_unannounced(struct mesh *mesh, struct slice sender,
+                               const struct envelope *envelope)
+{
+    drop_stranger(mesh, sender, envelope);
+    if (envelope->type == ENVELOPE_REQUEST)
+        send_error(mesh, envelope, EHOSTUNREACH);
+}
+
 void routing_from_router(struct mesh *mesh, struct multipart *in)
 {
     struct envelope envelope;
@@ -304,6 +321,8 @@ void routing_from_router(struct mesh *mesh, struct multipart *in)
     peer_heard(peer);
     if (!envelope_track(&envelope, sender))
         drop_malformed(mesh, sender, "the return route is full");
+    else if (peer->state == PEER_UNANNOUNCED && is_for_peers_alone(envelope.type))
+        refuse_unannounced(mesh, sender, &envelope);
     else
         route(mesh, peer, &envelope);
 }
