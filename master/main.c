@@ -99,7 +99,7 @@ static int serve(const struct config_source *source)
     if (loaded == 0) {
         log_set_levels((uint32_t)settings.log_levels);
         if (!source->directory)
-            LOG_NOTICE("configuration-built-in", "reason=\"there is no /etc/msgserver\"");
+            LOG_NOTICE("configuration-built-in", "reason=\"no directory of configuration files\"");
         status = server_run(&settings, source);
     } else {
         LOG_ERROR("configuration-wrong", "hint=\"msgserverd -t checks without starting\"");

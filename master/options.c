@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char DEFAULT_CONFIG_DIRECTORY[] = "/etc/msgserver";
+static const char DEFAULT_CONFIG_DIRECTORY[] = PKGSYSCONFDIR;
 
 enum { OPTION_PUBLIC_CONFIG = 256 };
 
@@ -14,7 +14,8 @@ static const char HELP[] =
     "The master of msgserver: carries messages from a backend to its clients, and keeps\n"
     "each until the client has confirmed it. Runs in the foreground and logs to stderr.\n"
     "\n"
-    "  -c, --config-dir DIR    directory of the configuration files (default /etc/msgserver;\n"
+    "  -c, --config-dir DIR    directory of the configuration files (default\n"
+    "                          " PKGSYSCONFDIR ";\n"
     "                          without that directory: built-in defaults)\n"
     "  -e, --environment LIST  layers between default and custom, like production,marathon\n"
     "                          (default: $NODE_ENV, else $MSGSERVER_ENV)\n"
