@@ -78,16 +78,22 @@ static void feed_body(struct connection *connection, struct slice *input)
     }
 }
 
+/* Keeps a copy of the head: its bytes leave the input before the body is whole. */
+static int set_pending(struct connection *connection, const struct pending_request *start,
+                       size_t head_len)
+{
+    struct pending_request *pending = malloc(sizeof *pending);
+    connection->role.pending = pending;
+    if (!pending)
+        return -1;
+    *pending = *start;
+    return buffer_append(&pending->head, buffer_bytes(&connection->in), head_len);
+}
+
 static void start_body(struct connection *connection, const struct http_request *request,
                        const struct pending_request *start, size_t head_len)
 {
-    struct pending_request *pending = malloc(sizeof *pending);
-    bool failed = !pending;
-    if (!failed) {
-        *pending = *start;
-        failed = buffer_append(&pending->head, buffer_bytes(&connection->in), head_len) != 0;
-        connection->role.pending = pending;
-    }
+    bool failed = set_pending(connection, start, head_len) != 0;
     if (!failed && request->expects_continue && buffer_len(&connection->in) == head_len)
         failed = buffer_append_string(&connection->out, "HTTP/1.1 100 Continue\r\n\r\n") != 0;
     if (!connection_wrote(connection, failed))
