@@ -28,9 +28,11 @@ static bool stderr_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
     struct stat st;
-    unsigned long long device, inode;
-    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(2, &st) == 0 &&
-           st.st_dev == device && st.st_ino == inode;
+    char *end;
+    if (!stream || fstat(2, &st) != 0)
+        return false;
+    unsigned long long device = strtoull(stream, &end, 10);
+    return *end == ':' && st.st_dev == device && st.st_ino == strtoull(end + 1, NULL, 10);
 }
 
 void log_open(const char *process)

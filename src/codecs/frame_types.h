@@ -35,6 +35,7 @@ typedef struct slice frame_slice;
     {                                                                                              \
         size_t mark = buffer_len(out);                                                             \
         bool failed = false;                                                                       \
+        (void)fields; /* there may be none */                                                      \
         FIELDS_##NAME(FRAME_PUT) if (failed)                                                       \
         {                                                                                          \
             buffer_truncate(out, mark);                                                            \
@@ -52,6 +53,7 @@ typedef struct slice frame_slice;
     int get_##name(struct slice payload, struct frame_##name *fields)                              \
     {                                                                                              \
         struct frame_reader reader = reader_of(payload);                                           \
+        (void)fields;                                                                              \
         FIELDS_##NAME(FRAME_GET) return reader_finish(&reader);                                    \
     }
 

@@ -2,8 +2,6 @@
 
 #include "base/invariant.h"
 
-/* A request without fields leaves the generated reader and flag unused. */
-#pragma GCC diagnostic ignored "-Wunused-parameter"
 REQUEST_FRAMES(FRAME_DEFINE)
 
 static const struct frame_rule RULES[FRAME_REQUEST_TYPES] = {REQUEST_FRAMES(FRAME_RULE)};

@@ -192,23 +192,33 @@ static bool is_ndjson(struct slice content_type)
     return false;
 }
 
+/* When it returns false, the request is answered. */
+static bool add_all(struct send_job *job, struct slice text)
+{
+    struct order_error error;
+    if (job->ndjson) {
+        if (add_lines(job, text) == 0)
+            return true;
+        answer_failure(job->exchange, REQUEST_NO_MEMORY);
+    } else {
+        if (add_order(job, 0, text, &error) == 0)
+            return true;
+        answer_error(job->exchange, error.error, "%s", error.message);
+    }
+    return false;
+}
+
 void messages_send(struct exchange *exchange, struct slice rest)
 {
     (void)rest;
     const struct exchange_request *request = exchange_request_of(exchange);
-    struct order_error error;
     struct send_job *job = new_job(exchange);
     if (!job) {
         answer_failure(exchange, REQUEST_NO_MEMORY);
         return;
     }
     job->ndjson = is_ndjson(request->content_type);
-    if (job->ndjson ? add_lines(job, request->body) != 0
-                    : add_order(job, 0, request->body, &error) != 0) {
-        if (job->ndjson)
-            answer_failure(exchange, REQUEST_NO_MEMORY);
-        else
-            answer_error(exchange, error.error, "%s", error.message);
+    if (!add_all(job, request->body)) {
         free_job(job);
         return;
     }
