@@ -16,14 +16,14 @@ const BUILD = process.env.MSGSERVER_BUILD || path.resolve(__dirname, '../../../b
 const SANITIZED = fs.existsSync(path.join(BUILD, 'config.status')) &&
     fs.readFileSync(path.join(BUILD, 'config.status'), 'utf8').includes('--enable-sanitizers');
 
+// Below the kernel's own range for outgoing connections, so that no client of another test sits on
+// the port before the server does.
 function freePort(host = '127.0.0.1') {
+    const port = 10240 + Math.floor(Math.random() * 20000);
     return new Promise((resolve, reject) => {
         const server = net.createServer();
-        server.on('error', reject);
-        server.listen(0, host, () => {
-            const { port } = server.address();
-            server.close(() => resolve(port));
-        });
+        server.on('error', (error) => (error.code === 'EADDRINUSE' ? resolve(freePort(host)) : reject(error)));
+        server.listen(port, host, () => server.close(() => resolve(port)));
     });
 }
 
