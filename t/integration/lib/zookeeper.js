@@ -45,7 +45,8 @@ class ZooKeeper {
         const prefix = this.options.netns ? ['ip', 'netns', 'exec', this.options.netns] : [];
         const [file, ...rest] = [...prefix, SCRIPT, command, this.directory, ...args];
         return new Promise((resolve, reject) => {
-            execFile(file, rest, { env: { ...process.env, TICK_MS: String(this.options.tick || 200) } },
+            const env = { ...process.env, TICK_MS: String(this.options.tick || 200), OWNER_PID: String(process.pid) };
+            execFile(file, rest, { env },
                 (error, stdout, stderr) => (error ? reject(new Error(`${error.message}\n${stderr}`)) : resolve(stdout)));
         });
     }
