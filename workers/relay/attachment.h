@@ -64,6 +64,7 @@ struct attachments {
     struct attachment *by_handle;
     struct attachment *paced; /* soonest first */
     uint64_t pace_ms;
+    uint64_t pack_messages; /* most in one delivery */
     ev_timer pace;
 };
 

@@ -9,10 +9,12 @@
 #include "workers/relay/worker_link.h"
 
 enum {
-    /* One delivery at most, where no window says less: of a poll, and to a MAGE host. The client
-     * confirms, and gets the rest with its next poll. */
+    /* One delivery at most, where no window says less: to a MAGE host. */
     PACK_BYTES_MAX = 1 << 20,
-    PACK_MESSAGES_MAX = 16384,
+    PACK_MESSAGES_MAX = 1000,
+    /* Clients confirm a pack's IDs one by one, each with its comma (or %2C), in one request head or
+     * WebSocket message. One that does not fit is refused, the pack comes again, for ever. */
+    CONFIRMED_ID_ROOM = 16,
     /* Also without server.msgStream.pollPace, what found no memory is tried again after this. */
     RETRY_MS = 50,
 };
@@ -41,9 +43,18 @@ static void on_pace(struct ev_loop *loop, ev_timer *timer, int events)
     }
 }
 
+static uint64_t at_most(uint64_t number, uint64_t limit)
+{
+    return number < limit ? number : limit;
+}
+
 void delivery_start(struct relay *relay)
 {
-    uint64_t pace_ms = relay->settings->poll_pace;
+    const struct settings *settings = relay->settings;
+    uint64_t pace_ms = settings->poll_pace;
+    uint64_t confirmation =
+        at_most(settings->limit_header_bytes, settings->limit_websocket_message_bytes);
+    relay->attachments.pack_messages = at_most(confirmation / CONFIRMED_ID_ROOM, PACK_MESSAGES_MAX);
     relay->attachments.pace_ms = pace_ms > 0 ? pace_ms : RETRY_MS;
     ev_init(&relay->attachments.pace, on_pace);
     relay->attachments.pace.data = relay;
@@ -57,8 +68,10 @@ void delivery_stop(struct relay *relay)
 static bool has_room(const struct attachment *attachment, uint64_t run_bytes, size_t body_len)
 {
     uint64_t in_flight = attachment->in_flight + run_bytes;
+    uint64_t window = attachment->window > 0 ? attachment->window : PACK_BYTES_MAX;
+    /* The client confirms, and gets the rest with its next poll. */
     if (attachment->style != STYLE_STREAM || attachment->window == 0)
-        return run_bytes == 0 || run_bytes + body_len <= PACK_BYTES_MAX;
+        return run_bytes == 0 || run_bytes + body_len <= window;
     /* One message may always be on its way. To a peer's client a run may end beyond the window, so
      * that the peer, which counts the same bytes, knows when the window is used up. */
     if (attachment->outlet->kind == OUTLET_PEER)
@@ -66,11 +79,13 @@ static bool has_room(const struct attachment *attachment, uint64_t run_bytes, si
     return in_flight == 0 || in_flight + body_len <= attachment->window;
 }
 
-static struct run choose_run(const struct attachment *attachment, uint64_t first)
+static struct run choose_run(const struct relay *relay, const struct attachment *attachment,
+                             uint64_t first)
 {
+    uint64_t messages_max = relay->attachments.pack_messages;
     const struct mailbox *mailbox = &attachment->session->mailbox;
     struct run run = {.first = first, .last = first - 1};
-    while (run.last < mailbox->last_id && run.last - first + 1 < PACK_MESSAGES_MAX) {
+    while (run.last < mailbox->last_id && run.last - first + 1 < messages_max) {
         size_t len = mailbox_body(mailbox, run.last + 1).len;
         if (!has_room(attachment, run.bytes, len))
             break;
@@ -134,7 +149,7 @@ static void run_stream(struct relay *relay, struct attachment *attachment, uint6
             attachment_set_state(relay, attachment, ATTACHMENT_CONGESTED);
             return;
         }
-        struct run run = choose_run(attachment, first);
+        struct run run = choose_run(relay, attachment, first);
         if (run.last < run.first) {
             attachment_set_state(relay, attachment, ATTACHMENT_FULL);
             return;
@@ -155,7 +170,7 @@ static void run_poll(struct relay *relay, struct attachment *attachment, uint64_
         attachment_set_state(relay, attachment, ATTACHMENT_CONGESTED);
         return;
     }
-    struct run run = choose_run(attachment, first);
+    struct run run = choose_run(relay, attachment, first);
     bool repeated = run.last >= run.first && session->polled_first == run.first &&
                     session->polled_last == run.last;
     if (repeated && !attachment->was_paced && relay->settings->poll_pace > 0) {
