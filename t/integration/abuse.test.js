@@ -2,9 +2,13 @@
 // Clients, strangers and backends that want to do harm, or do it by accident.
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
 const { test } = require('node:test');
 const { newClient } = require('./lib/clients');
-const { Server, get } = require('./lib/server');
+const { Raw } = require('./lib/raw');
+const { Server, freePort, get } = require('./lib/server');
 const { until } = require('./lib/wait');
 
 async function withServer(config, work, options) {
@@ -49,3 +53,21 @@ test('the answer to a poll is bounded by the window too', () => withServer({}, a
     const { body } = await get(`${server.url}?transport=longpolling&sessionKey=${encodeURIComponent(key)}`);
     assert.ok(body.length > 50000 && body.length < 70000, `${body.length} bytes`);
 }));
+
+test('a stranger on the backend port is refused before its body', async (t) => {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'msgserver-abuse.'));
+    t.after(() => fs.rmSync(directory, { recursive: true }));
+    const tokenFile = path.join(directory, 'token');
+    fs.writeFileSync(tokenFile, 'S3cret\n', { mode: 0o600 });
+    const port = await freePort();
+    const server = await Server.start({ backendHost: { bind: { host: '127.0.0.1', port }, tokenFile } }, { ready: false });
+    t.after(() => server.dispose());
+    for (const head of ['Content-Length: 9999999', 'Transfer-Encoding: chunked',
+        'Content-Length: 9999999\r\nAuthorization: Bearer wrong', 'Content-Length: 9999999\r\nExpect: 100-continue']) {
+        const raw = await until('the port is open', () => Raw.open({ host: '127.0.0.1', port }));
+        raw.write(`POST /messages HTTP/1.1\r\nHost: x\r\n${head}\r\n\r\n`);
+        const { status } = await raw.response();
+        assert.equal(status, 401, head);
+        await raw.closed();
+    }
+});

@@ -424,18 +424,26 @@ END_TEST
 
 START_TEST(a_backend_is_answered_in_json)
 {
-    harness_start(&harness, "server.limits.backendBodyBytes", "1024", NULL);
+    harness_start(&harness, "server.limits.backendBodyBytes", "1024", "derived.backendToken",
+                  "secret", NULL);
     struct peer peer = peer_connect_backend(&harness);
     peer_say(&peer, "POST /messages HTTP/1.1\r\nContent-Length: 2000\r\n" HOST);
     peer_expect(&peer, "{\"error\":{\"code\":\"bodyTooLarge\",");
     peer_expect_eof(&peer);
     peer_close(&peer);
     peer = peer_connect_backend(&harness);
-    peer_say(&peer,
-             "POST /messages HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n" HOST);
+    peer_say(&peer, "POST /messages HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
+                    "Authorization: Bearer secret\r\n" HOST);
     peer_expect_exactly(&peer, slice_from_string("HTTP/1.1 100 Continue\r\n\r\n"));
     peer_say(&peer, "{}" GET("/status")); /* without the token, which TCP needs */
     LOOP_UNTIL(harness.loop, peer_got(&peer, "HTTP/1.1 401 "));
+    peer_close(&peer);
+    peer = peer_connect_backend(&harness);
+    peer_say(&peer,
+             "POST /messages HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n" HOST);
+    LOOP_UNTIL(harness.loop, peer_got(&peer, "HTTP/1.1 401 ") && peer_got(&peer, "unauthorized"));
+    ck_assert(!peer_got(&peer, "Continue"));
+    peer_expect_eof(&peer);
     peer_close(&peer);
 }
 END_TEST

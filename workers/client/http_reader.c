@@ -4,6 +4,7 @@
 
 #include "base/invariant.h"
 #include "codecs/http_request.h"
+#include "workers/client/backend/exchange.h"
 #include "workers/client/backend/exchange_start.h"
 #include "workers/client/client_listener.h"
 #include "workers/client/http_answer.h"
@@ -133,6 +134,24 @@ static void handle_bodiless(struct connection *connection, const struct http_req
         hand_over(connection);
 }
 
+/* Said before the body, or strangers could have us keep as many large ones as they like. */
+static bool is_stranger(const struct connection *connection, const struct http_request *request)
+{
+    return connection->is_backend && !connection->over_unix_socket &&
+           !backend_api_authorizes(&connection->worker->settings,
+                                   http_request_field(request, "authorization"));
+}
+
+static void refuse_stranger(struct connection *connection)
+{
+    connection->keep_alive = false;
+    http_answer(
+        connection, 401, JSON_TYPE,
+        SLICE_LITERAL("{\"error\":{\"code\":\"unauthorized\",\"message\":\"Send the token of "
+                      "server.backendHost.tokenFile.\"}}\n"),
+        "WWW-Authenticate: Bearer\r\n");
+}
+
 static void handle_head(struct connection *connection, const struct http_request *request,
                         size_t head_len)
 {
@@ -148,7 +167,10 @@ static void handle_head(struct connection *connection, const struct http_request
         http_answer_error(connection, error);
         break;
     case HTTP_BODY_MORE:
-        start_body(connection, request, &start, head_len);
+        if (is_stranger(connection, request))
+            refuse_stranger(connection);
+        else
+            start_body(connection, request, &start, head_len);
         break;
     case HTTP_BODY_DONE:
         handle_bodiless(connection, request, head_len);

@@ -128,18 +128,23 @@ void answer_failure(struct exchange *exchange, enum request_failure failure)
 }
 
 /* RFC 6750 section 2.1. The comparison takes as long for a wrong token as for the right one. */
-static bool is_authorized(const struct exchange *exchange)
+bool backend_api_authorizes(const struct settings *settings, struct slice authorization)
 {
     static const char SCHEME[] = "bearer ";
-    const char *token = exchange_settings(exchange)->backend_token;
-    struct slice given = exchange_request_of(exchange)->authorization;
-    if (!exchange_needs_token(exchange))
-        return true;
+    const char *token = settings->backend_token;
+    struct slice given = authorization;
     if (!token || given.len < sizeof SCHEME - 1 ||
         strncasecmp(given.data, SCHEME, sizeof SCHEME - 1) != 0)
         return false;
     given = slice_of(given.data + sizeof SCHEME - 1, given.len - (sizeof SCHEME - 1));
     return given.len == strlen(token) && CRYPTO_memcmp(given.data, token, given.len) == 0;
+}
+
+static bool is_authorized(const struct exchange *exchange)
+{
+    return !exchange_needs_token(exchange) ||
+           backend_api_authorizes(exchange_settings(exchange),
+                                  exchange_request_of(exchange)->authorization);
 }
 
 static bool route_matches(const struct route *route, struct slice path, struct slice *rest)

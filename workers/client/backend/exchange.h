@@ -40,5 +40,7 @@ void exchange_respond(struct exchange *exchange, unsigned status, const char *co
 
 /* Implemented by the API (backend/api.c): handles one request. */
 void backend_api_handle(struct exchange *exchange);
+/* Whether the value of an Authorization field shows the bearer token. */
+bool backend_api_authorizes(const struct settings *settings, struct slice authorization);
 
 #endif
