@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/table.h"
+#include "io/descriptor_reserve.h"
 
 enum { CHANNEL_MAGIC = 0x6374726c, PACKET_ROOM = FRAME_HEADER_BYTES + CONTROL_FRAME_MAX_PAYLOAD };
 
@@ -112,7 +113,11 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
                              .msg_iovlen = 1,
                              .msg_control = descriptor.bytes,
                              .msg_controllen = sizeof descriptor.bytes};
+    descriptor_reserve_open();
     ssize_t got = recvmsg(channel->readable.fd, &message, MSG_CMSG_CLOEXEC);
+    int error = errno;
+    descriptor_reserve_close();
+    errno = error;
     channel->busy++;
     if (got > 0) {
         INVARIANT(!(message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)),

@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
+const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
@@ -70,4 +71,39 @@ test('a stranger on the backend port is refused before its body', async (t) => {
         assert.equal(status, 401, head);
         await raw.closed();
     }
+});
+
+test('clients that use up all descriptors keep out neither backends nor a new relay', () => withServer({ workers: 1 }, async (server, backend) => {
+    const [worker] = server.pids('client-worker');
+    const [relay] = server.pids('relay-worker');
+    const clients = await Promise.all(Array.from({ length: 400 }, () => Raw.open(server)));
+    try {
+        await until('some are closed', () => clients.some((client) => client.ended));
+        server.backend.close(); // new connections
+        await backend.createSession('early');
+        process.kill(relay, 'SIGKILL');
+        await until('there is a new relay', () => server.pids('relay-worker').some((pid) => pid !== relay));
+        await until('it takes sessions', () => backend.createSession('late'));
+        assert.deepEqual(server.pids('client-worker'), [worker]);
+    } finally {
+        clients.forEach((client) => client.destroy());
+    }
+}, { descriptors: 300 }));
+
+test('strangers that use up the relay\'s descriptors do not keep it from a new worker', async (t) => {
+    const server = await Server.start({ workers: 1, mmrp: { bind: { host: '127.0.0.1', port: '*' } } }, { descriptors: 300 });
+    t.after(() => server.dispose());
+    const [relay] = server.pids('relay-worker');
+    const [worker] = server.pids('client-worker');
+    const port = Number(/mmrp_port=(\d+)/.exec(server.log)[1]);
+    const strangers = [];
+    t.after(() => strangers.forEach((stranger) => stranger.destroy()));
+    for (let i = 0; i < 350; i += 1) {
+        strangers.push(new Raw(net.connect({ host: '127.0.0.1', port })));
+    }
+    await until('the relay is at its limit', () => fs.readdirSync(`/proc/${relay}/fd`).length >= 230);
+    process.kill(worker, 'SIGKILL');
+    await until('there is a new worker', () => server.pids('client-worker').some((pid) => pid !== worker));
+    await until('it reaches the relay', () => server.backend.createSession('late'));
+    assert.deepEqual(server.pids('relay-worker'), [relay]);
 });

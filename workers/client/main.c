@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,10 +12,14 @@
 #include "base/log.h"
 #include "io/child_contract.h"
 #include "io/control_channel.h"
+#include "io/descriptor_reserve.h"
 #include "workers/client/client_worker.h"
 
 /* Kept back from the limit of a stop, for the exit itself. */
 enum { EXIT_MARGIN_MS = 100 };
+
+/* Refused clients among them, which are answered before they are closed. */
+enum { NOT_FOR_CLIENTS = 2 * REFUSED_CONNECTIONS_AT_ONCE };
 
 struct process {
     struct ev_loop *loop;
@@ -45,15 +48,15 @@ static void fail(struct process *process, const char *why)
     ev_break(process->loop, EVBREAK_ALL);
 }
 
-/* Every client is a descriptor; the service manager sets the hard limit. */
-static void raise_descriptor_limit(void)
+/* Every client is a descriptor; the service manager sets the hard limit. Clients get no more of
+ * them than leaves room for backends, channels and lent listeners. */
+static void bound_connections(struct settings *settings)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        LOG_WARNING("descriptor-limit-kept", "why=\"%s\"", strerror(errno));
+    uint64_t descriptors = descriptor_reserve_make();
+    uint64_t room =
+        descriptors > 2 * NOT_FOR_CLIENTS ? descriptors - NOT_FOR_CLIENTS : descriptors / 2;
+    if (settings->limit_connections > room)
+        settings->limit_connections = room;
 }
 
 static void handle_start(struct process *process, struct slice payload)
@@ -69,6 +72,7 @@ static void handle_start(struct process *process, struct slice payload)
         return;
     }
     log_set_levels((uint32_t)settings.log_levels);
+    bound_connections(&settings);
     process->worker = client_worker_new(process->loop, start.incarnation, &settings);
     if (!process->worker) {
         fail(process, strerror(errno));
@@ -204,7 +208,6 @@ int main(int argc, char **argv)
     }
     ignore_signals();
     log_open("client-worker");
-    raise_descriptor_limit();
     struct process process = {.loop = ev_default_loop(0), .status = EXIT_OK};
     if (process.loop)
         process.control = control_channel_open(process.loop, CHILD_CONTROL_FD, MASTER_TO_CHILD,

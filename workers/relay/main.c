@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "io/child_contract.h"
 #include "io/control_channel.h"
+#include "io/descriptor_reserve.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/versions.h"
 
@@ -138,6 +139,7 @@ int main(int argc, char **argv)
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     log_open("relay-worker");
+    descriptor_reserve_make();
     process.loop = ev_default_loop(EVFLAG_AUTO);
     process.control = process.loop ? control_channel_open(process.loop, CHILD_CONTROL_FD,
                                                           MASTER_TO_CHILD, &HANDLERS, &process)

@@ -54,7 +54,7 @@ function alive(pid) {
 
 class Server {
     // config: the mapping under `server:`, completed with a client port and a backend socket.
-    // options: {host, netns, env, args, logging, ready, files: {name: text}}
+    // options: {host, netns, descriptors (their limit), env, args, logging, ready, files: {name: text}}
     constructor(config = {}, options = {}) {
         this.config = config;
         this.options = options;
@@ -102,6 +102,10 @@ class Server {
         if (this.options.netns) {
             args = ['netns', 'exec', this.options.netns, command, ...args];
             command = 'ip';
+        }
+        if (this.options.descriptors) {
+            args = [`--nofile=${this.options.descriptors}`, command, ...args];
+            command = 'prlimit';
         }
         this.exit = null;
         this.process = spawn(command, args, {
