@@ -4,13 +4,27 @@
 
 #include "base/log.h"
 
+/* A sentence may quote what a file holds, which must not end the value of what="…". */
+static void escape(const char *sentence, char *out, size_t room)
+{
+    size_t at = 0;
+    for (; *sentence && at + 2 < room; sentence++) {
+        if (*sentence == '"' || *sentence == '\\')
+            out[at++] = '\\';
+        out[at++] = *sentence;
+    }
+    out[at] = '\0';
+}
+
 void config_report_diagnostics(const struct diagnostics *diagnostics)
 {
     for (size_t i = 0; i < diagnostics->count; i++) {
         const struct diagnostic *one = &diagnostics->items[i];
+        char what[1024];
+        escape(one->sentence, what, sizeof what);
         log_event(one->severity == DIAGNOSTIC_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
                   "configuration", "at=%s:%u:%u what=\"%s\"", one->file ? one->file : "", one->line,
-                  one->column, one->sentence);
+                  one->column, what);
     }
 }
 

@@ -45,7 +45,8 @@ static void report_failure(const char *path, int control, int error)
 {
     char why[512];
     struct buffer out = {0};
-    snprintf(why, sizeof why, "cannot execute %s: %s", path, strerror(error));
+    snprintf(why, sizeof why, "cannot execute %s: %s%s", path, strerror(error),
+             error == ENOENT ? "; install it, or name its directory in MSGSERVER_LIBEXECDIR" : "");
     struct frame_failed failed = {.why = slice_from_string(why)};
     if (put_failed(&out, &failed) == 0)
         send(control, buffer_bytes(&out), buffer_len(&out), MSG_NOSIGNAL);

@@ -236,7 +236,9 @@ static void on_trouble(void *context, struct child *child, const char *why)
 {
     struct supervisor *supervisor = context;
     if (supervisor->phase == PHASE_SERVING)
-        LOG_ERROR("child-trouble", "child=%s why=\"%s\"", child_name(child), why);
+        LOG_ERROR("child-trouble", "child=%s why=\"%s\" lost=\"%s\"", child_name(child), why,
+                  child == relay_of(supervisor) ? "the sessions and mailboxes of this host"
+                                                : "its connections; clients reconnect");
     if (supervisor->phase != PHASE_STARTING || supervisor->start_failed)
         return;
     supervisor->start_failed = true;

@@ -67,7 +67,8 @@ const struct frame_rule *request_rule(uint16_t type);
     OUTCOME(QUEUED, "queued", "Stored in the session's mailbox.")                                  \
     OUTCOME(FORWARDED, "forwarded", "Handed to a MAGE host, which does not answer.")               \
     OUTCOME(NO_SESSION, "noSession", "No such session: it was never created, or it ended.")        \
-    OUTCOME(OVER_LIMIT, "overLimit", "The mailbox or the host is full; nothing was stored.")       \
+    OUTCOME(OVER_LIMIT, "overLimit",                                                               \
+            "The mailbox or the host is full (server.limits); nothing was stored.")                \
     OUTCOME(HOST_GONE, "hostGone", "The session's home host cannot be reached.")                   \
     OUTCOME(TIMED_OUT, "timedOut", "The home host did not answer; it may have been stored.")       \
     OUTCOME(EXISTS, "exists", "A session with this key exists already.")                           \

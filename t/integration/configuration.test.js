@@ -132,11 +132,13 @@ test('every malformed file: file:line:column, what is wrong, what is accepted; s
 });
 
 test('a wrong configuration starts nothing, and the log says where it is wrong', async () => {
-    const server = new Server({ workers: 'many' }, { ready: false });
+    const server = new Server({ workers: 'many', clientHost: { bind: '0.0.0.0:8080' } }, { ready: false });
     await server.start();
     const { code } = await server.exited;
     assert.equal(code, EXIT.CONFIGURATION);
     assert.match(server.log, /default\.yaml:1:\d+/);
+    const quoted = server.log.split('\n').filter((line) => line.includes('0.0.0.0:8080'));
+    assert.match(quoted.join('\n'), /what="(?:[^"\\]|\\.)*\\"0\.0\.0\.0:8080\\"(?:[^"\\]|\\.)*"$/);
     assert.doesNotMatch(server.log, /worker-ready/);
     await server.dispose();
 });

@@ -247,6 +247,7 @@ test('more connections and sessions than allowed are refused', async () => {
         }
         assert.deepEqual([...new Set(statuses)].sort(), [200, 503]);
         assert.ok(statuses.filter((status) => status === 200).length <= 5, statuses.join());
+        assert.match(server.log, /client-worker\/1 warning: event=connections-refused limit=5 .*hint="/);
         raws.forEach((raw) => raw.destroy());
         await until('there is room again', async () => (await get(`http://${server.host}:${server.port}/check.txt`)).status === 200);
 

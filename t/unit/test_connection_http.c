@@ -428,7 +428,9 @@ START_TEST(a_backend_is_answered_in_json)
                   "secret", NULL);
     struct peer peer = peer_connect_backend(&harness);
     peer_say(&peer, "POST /messages HTTP/1.1\r\nContent-Length: 2000\r\n" HOST);
-    peer_expect(&peer, "{\"error\":{\"code\":\"bodyTooLarge\",");
+    peer_expect(&peer,
+                "{\"error\":{\"code\":\"bodyTooLarge\",\"message\":\"The body is larger than "
+                "server.limits.backendBodyBytes allows.\"}}");
     peer_expect_eof(&peer);
     peer_close(&peer);
     peer = peer_connect_backend(&harness);

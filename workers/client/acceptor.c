@@ -57,8 +57,10 @@ static void relieve(struct acceptor *acceptor, const struct listening_socket *fr
 {
     uint64_t suppressed;
     if (log_limit_pass(&acceptor->exhausted, LOG_EVERY_MS, &suppressed))
-        LOG_WARNING("accept-paused", "why=\"%s\" suppressed=%llu", strerror(why),
-                    (unsigned long long)suppressed);
+        LOG_WARNING("accept-paused", "why=\"%s\" suppressed=%llu hint=\"%s\"", strerror(why),
+                    (unsigned long long)suppressed,
+                    why == EMFILE ? "raise LimitNOFILE, or lower server.limits.connections"
+                                  : "the host is short of descriptors or memory");
     if (acceptor->spare_fd >= 0) {
         close(acceptor->spare_fd);
         int fd = accept4(from->readable.fd, NULL, NULL, SOCK_CLOEXEC);

@@ -22,12 +22,24 @@ static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
     }
 }
 
+static void log_refused(struct client_worker *worker)
+{
+    uint64_t suppressed;
+    if (log_limit_pass(&worker->refused_log, LOG_REFUSED_EVERY_MS, &suppressed))
+        LOG_WARNING("connections-refused",
+                    "limit=%zu suppressed=%llu hint=\"raise server.limits.connections, or "
+                    "server.workers\"",
+                    (size_t)worker->settings.limit_connections, (unsigned long long)suppressed);
+}
+
 /* Over the limit, some are told why; when even those are many, the rest is just closed. */
 static void on_accepted(void *context, const struct accepted *accepted)
 {
     struct client_worker *worker = context;
     size_t limit = worker->settings.limit_connections;
     bool refused = accepted->kind == LISTENER_CLIENT && worker->client_connections >= limit;
+    if (refused)
+        log_refused(worker);
     if (refused && worker->client_connections >= limit + REFUSED_CONNECTIONS_AT_ONCE) {
         close(accepted->fd);
         return;

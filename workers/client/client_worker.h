@@ -5,6 +5,7 @@
 #include <ev.h>
 #include <stdbool.h>
 
+#include "base/log.h"
 #include "codecs/control_frames.h"
 #include "codecs/settings.h"
 #include "workers/client/acceptor.h"
@@ -15,9 +16,10 @@
 struct connection;
 
 enum {
-    READ_PER_ROUND = 16 << 10,        /* bytes per connection */
-    LONG_POLL_HEARTBEAT_MAX = 45000,  /* ms; SDKs and proxies cut at 50 s (client fact) */
-    CLOSE_LIMIT_MS = 2000,            /* for the other side to close too */
+    READ_PER_ROUND = 16 << 10,       /* bytes per connection */
+    LONG_POLL_HEARTBEAT_MAX = 45000, /* ms; SDKs and proxies cut at 50 s (client fact) */
+    CLOSE_LIMIT_MS = 2000,           /* for the other side to close too */
+    LOG_REFUSED_EVERY_MS = 10000,
     REFUSED_CONNECTIONS_AT_ONCE = 64, /* over the limit: answered 503 rather than just closed */
 };
 
@@ -30,6 +32,7 @@ struct client_worker {
     struct session_refusals refusals;
     struct connection *connections;
     size_t client_connections; /* counted against server.limits.connections */
+    struct log_limit refused_log;
     /* Connections with something to send or to be freed, until the end of the loop round. */
     struct connection *dirty, *last_dirty;
     ev_prepare round_end; /* never started: fed, so that it comes after the round's other events */

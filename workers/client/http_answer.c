@@ -96,5 +96,8 @@ void http_answer_text(struct connection *connection, unsigned status, const char
 void http_answer_error(struct connection *connection, enum http_error error)
 {
     connection->keep_alive = false;
-    http_answer_text(connection, http_error_status(error), http_error_text(error));
+    bool configured = connection->is_backend && error == HTTP_BODY_TOO_LARGE;
+    http_answer_text(connection, http_error_status(error),
+                     configured ? "The body is larger than server.limits.backendBodyBytes allows."
+                                : http_error_text(error));
 }
