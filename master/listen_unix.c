@@ -1,6 +1,7 @@
 #include "master/listen_sockets.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,9 +17,28 @@ static int fail(int error, char hint[LISTEN_HINT_ROOM], const char *text)
     return -1;
 }
 
+/* Below a directory where anybody may make another, like /tmp: one that is there already may be a
+ * trap, in which another user would listen in our place. */
+static bool is_anothers(const char *directory, bool open_to_all)
+{
+    struct stat st;
+    if (!open_to_all || lstat(directory, &st) != 0)
+        return false;
+    bool anybody_may_replace = (st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX);
+    return !S_ISDIR(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) ||
+           anybody_may_replace;
+}
+
+static bool is_open_to_all(const char *directory)
+{
+    struct stat st;
+    return stat(directory, &st) == 0 && (st.st_mode & S_IWOTH);
+}
+
 static int make_directories_above(const char *path, char hint[LISTEN_HINT_ROOM])
 {
     char directory[sizeof((struct sockaddr_un *)0)->sun_path];
+    bool open_to_all = false;
     snprintf(directory, sizeof directory, "%s", path);
     for (char *slash = strchr(directory + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
@@ -26,6 +46,11 @@ static int make_directories_above(const char *path, char hint[LISTEN_HINT_ROOM])
             return fail(errno, hint,
                         "its directory cannot be made: make it, owned by the user "
                         "that runs msgserverd, or choose another path");
+        if (is_anothers(directory, open_to_all))
+            return fail(EACCES, hint,
+                        "its directory, in one that is open to all, is not ours alone: choose "
+                        "another path");
+        open_to_all = is_open_to_all(directory);
         *slash = '/';
     }
     return 0;

@@ -168,6 +168,30 @@ START_TEST(only_a_stale_socket_file_is_replaced)
 }
 END_TEST
 
+START_TEST(a_directory_that_another_user_prepared_is_refused)
+{
+    make_directory();
+    struct listeners listeners;
+    char trap[sizeof directory + 8], inside[sizeof trap + 32];
+    snprintf(trap, sizeof trap, "%s/trap", directory);
+    snprintf(inside, sizeof inside, "unix:%s/backend.sock", trap);
+    ck_assert_int_eq(chmod(directory, 01777), 0);
+    ck_assert_int_eq(mkdir(trap, 0777), 0);
+    ck_assert_int_eq(chmod(trap, 0777), 0); /* as good as another's */
+    ck_assert_int_eq(listeners_open(&listeners, LISTENER_BACKEND, inside, 1, why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "not ours alone"));
+    ck_assert_int_eq(rmdir(trap), 0);
+    ck_assert_int_eq(symlink(directory, trap), 0);
+    ck_assert_int_eq(listeners_open(&listeners, LISTENER_BACKEND, inside, 1, why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "not ours alone"));
+    ck_assert_int_eq(unlink(trap), 0);
+    ck_assert_int_eq(listeners_open(&listeners, LISTENER_BACKEND, inside, 1, why), 0);
+    listeners_close(&listeners);
+    ck_assert_int_eq(rmdir(trap), 0);
+    remove_directory();
+}
+END_TEST
+
 START_TEST(a_path_that_is_too_long_is_explained)
 {
     struct listeners listeners;
@@ -186,6 +210,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, addresses_of_others_and_unknown_names_are_explained);
     tcase_add_test(cases, a_unix_socket_is_shared_and_private_to_the_group);
     tcase_add_test(cases, only_a_stale_socket_file_is_replaced);
+    tcase_add_test(cases, a_directory_that_another_user_prepared_is_refused);
     tcase_add_test(cases, a_path_that_is_too_long_is_explained);
 }
 
