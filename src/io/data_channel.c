@@ -185,6 +185,9 @@ struct data_channel *data_channel_open(struct ev_loop *loop, int fd, enum data_d
     ev_io_init(&channel->readable, on_readable, fd, EV_READ);
     ev_io_init(&channel->writable, on_writable, fd, EV_WRITE);
     ev_prepare_init(&channel->round_end, on_round_end);
+    /* Nothing leaves before all that happened in the round was handled, nor before what its owner
+     * does at the round's end, one priority above. */
+    ev_set_priority(&channel->writable, EV_MINPRI);
     ev_set_priority(&channel->round_end, EV_MINPRI);
     channel->readable.data = channel->writable.data = channel->round_end.data = channel;
     ev_io_start(loop, &channel->readable);
