@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# linkage.sh BUILD: only the relay links ZeroMQ, only the master libyaml and ZooKeeper.
+# linkage.sh BUILD: only the relay links ZeroMQ and LMDB, only the master libyaml and ZooKeeper.
 set -u
 build=${1:?build directory}
 status=0
@@ -13,6 +13,6 @@ allow() {
 	[ -z "$extra" ] || { echo "linkage: $1 links what it should not: $extra"; status=1; }
 }
 allow msgserverd 'libev|libyaml-0|libzookeeper_st|libcrypto|libjansson'
-allow relay-worker 'libev|libczmq|libzmq|libjansson'
+allow relay-worker 'libev|libczmq|libzmq|libjansson|liblmdb'
 allow client-worker 'libev|libjansson|libcrypto|libssl'
 exit $status

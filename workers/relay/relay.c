@@ -10,6 +10,7 @@
 #include "io/child_contract.h"
 #include "workers/relay/delivery.h"
 #include "workers/relay/peer_outlet.h"
+#include "workers/relay/recovery.h"
 #include "workers/relay/routing.h"
 #include "workers/relay/worker_link.h"
 
@@ -50,6 +51,37 @@ static void on_expired(void *context, struct session *session)
         relay_end_session(relay, session, SESSION_EXPIRED, END_EXPIRED);
 }
 
+void relay_commit(struct relay *relay)
+{
+    if (!relay->uncommitted)
+        return;
+    relay->uncommitted = false;
+    if (recovery_put_totals(&relay->metrics, &relay->totals) == 0 &&
+        relay->store->engine->end_batch(relay->store, buffer_slice(&relay->totals)) == 0)
+        return;
+    /* Answers that promise more than is stored wait in the channels: they must not leave. */
+    LOG_ERROR("store-failed", "operation=end-batch errno=%d", errno);
+    _Exit(EXIT_OS);
+}
+
+/* Runs after all that happened in a loop round, and before data channels send what it wrote. */
+static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    relay_commit(watcher->data);
+}
+
+static void on_stored(void *context)
+{
+    struct relay *relay = context;
+    relay->uncommitted = true;
+    if (relay->store->batch_is_large)
+        relay_commit(relay);
+    else
+        ev_feed_event(relay->loop, &relay->round_end, EV_PREPARE);
+}
+
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -59,25 +91,11 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
     uint64_t now_ms = clock_monotonic_ms();
     registry_tick(&relay->registry, now_ms);
     remote_home_tick(relay, now_ms);
-}
-
-/* Runs after all that happened in a loop round, and before data channels send what it wrote. */
-static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
-{
-    (void)loop;
-    (void)events;
-    struct relay *relay = watcher->data;
-    if (relay->store->engine->end_batch(relay->store) == 0)
-        return;
-    /* Answers that promise more than is stored wait in the channels: they must not leave. */
-    LOG_ERROR("store-failed", "operation=end-batch errno=%d", errno);
-    _Exit(EXIT_OS);
-}
-
-static void on_stored(void *context)
-{
-    struct relay *relay = context;
-    ev_feed_event(relay->loop, &relay->round_end, EV_PREPARE);
+    /* Sessions live from the store's last sign of life when it is recovered. */
+    if (now_ms >= relay->alive_due_ms) {
+        relay->alive_due_ms = now_ms + RECOVERY_ALIVE_MS;
+        on_stored(relay);
+    }
 }
 
 static void on_envelope(void *context, const struct envelope *envelope)
@@ -143,10 +161,12 @@ struct relay *relay_new(struct ev_loop *loop, const struct settings *settings, u
     relay->registry.context = relay;
     start_watchers(relay);
     relay->mesh = mesh_open(loop, settings, mmrp_port, &MESH_HANDLERS, relay, why, why_room);
-    if (!relay->mesh) {
+    if (!relay->mesh || recovery_run(relay, why, why_room) != 0) {
         relay_free(relay);
         return NULL;
     }
+    on_stored(relay);
+    relay_commit(relay);
     return relay;
 }
 
@@ -167,9 +187,10 @@ void relay_free(struct relay *relay)
     delivery_stop(relay);
     ev_timer_stop(relay->loop, &relay->tick);
     ev_clear_pending(relay->loop, &relay->round_end);
-    relay->store->engine->end_batch(relay->store);
+    relay_commit(relay);
     relay->store->engine->close(relay->store);
     buffer_free(&relay->scratch);
+    buffer_free(&relay->totals);
     relay->magic = 0;
     free(relay);
 }

@@ -28,6 +28,9 @@ struct relay {
     struct buffer scratch; /* room for parts of an envelope while it is put together */
     ev_timer tick;
     ev_prepare round_end;
+    bool uncommitted; /* the store's batch is not ended yet */
+    uint64_t alive_due_ms;
+    struct buffer totals;
 };
 
 /* `settings` outlives the relay; `mmrp_port` as in mesh_open(). NULL with `why` filled (a
@@ -46,6 +49,10 @@ int relay_link_worker(struct relay *relay, uint32_t slot, uint32_t incarnation, 
 struct slice relay_cluster_id(const struct relay *relay);
 /* Whether `home` (a cluster ID or empty) means this host. */
 bool relay_is_home(const struct relay *relay, struct slice home);
+
+/* Ends the store's batch, if there is one: before anything leaves that tells of it. Ends the
+ * process when the store fails, so that nothing leaves that is not stored. */
+void relay_commit(struct relay *relay);
 
 /* Ends a session and its attachment, here or elsewhere; the client is told `reason`. */
 void relay_end_session(struct relay *relay, struct session *session, enum session_end_cause cause,

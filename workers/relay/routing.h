@@ -20,6 +20,8 @@ void routing_on_envelope(struct relay *relay, const struct envelope *envelope);
 
 /* All return 0, or -1 with errno as mesh_send() has it. */
 
+int routing_send_envelope(struct relay *relay, const struct envelope *envelope);
+
 /* IDs `first` to `last` of the attachment's mailbox (none when last < first) to its host. */
 int routing_send_pack(struct relay *relay, const struct attachment *attachment, uint64_t first,
                       uint64_t last);

@@ -106,7 +106,7 @@ static void refuse_connect(struct relay *relay, const struct envelope *connect)
                               .messages = messages,
                               .message_count = 2};
     memcpy(answer.route, connect->return_route, sizeof answer.route);
-    if (mesh_send(relay->mesh, &answer) != 0)
+    if (routing_send_envelope(relay, &answer) != 0)
         LOG_DEBUG("refusal-not-sent", "errno=%d", errno);
 }
 

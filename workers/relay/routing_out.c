@@ -48,6 +48,13 @@ static struct slice *scratch_messages(struct relay *relay, size_t count, size_t 
     return (struct slice *)(void *)room;
 }
 
+/* A peer takes envelopes at once, so what they tell of is stored first. */
+int routing_send_envelope(struct relay *relay, const struct envelope *envelope)
+{
+    relay_commit(relay);
+    return mesh_send(relay->mesh, envelope);
+}
+
 int routing_send_pack(struct relay *relay, const struct attachment *attachment, uint64_t first,
                       uint64_t last)
 {
@@ -68,7 +75,7 @@ int routing_send_pack(struct relay *relay, const struct attachment *attachment, 
     struct envelope envelope = envelope_back(attachment->route, ENVELOPE_MESSAGEPACK);
     envelope.messages = messages;
     envelope.message_count = count;
-    return mesh_send(relay->mesh, &envelope);
+    return routing_send_envelope(relay, &envelope);
 }
 
 void routing_send_end(struct relay *relay, const struct attachment *attachment,
@@ -83,7 +90,7 @@ void routing_send_end(struct relay *relay, const struct attachment *attachment,
     envelope.messages = messages;
     envelope.message_count = 2;
     /* When the peer cannot be told, its client finds out at its next connect. */
-    if (mesh_send(relay->mesh, &envelope) != 0)
+    if (routing_send_envelope(relay, &envelope) != 0)
         LOG_DEBUG("end-not-told", "reason=%s errno=%d", end_name(reason), errno);
 }
 
@@ -107,7 +114,7 @@ int routing_send_connect(struct relay *relay, struct slice home,
     envelope.return_route_len = 1;
     envelope.messages = messages;
     envelope.message_count = sizeof messages / sizeof *messages;
-    return mesh_send(relay->mesh, &envelope);
+    return routing_send_envelope(relay, &envelope);
 }
 
 int routing_send_disconnect(struct relay *relay, struct slice home,
@@ -118,7 +125,7 @@ int routing_send_disconnect(struct relay *relay, struct slice home,
     struct envelope envelope = envelope_to(home, ENVELOPE_DISCONNECT);
     envelope.messages = messages;
     envelope.message_count = 2;
-    return mesh_send(relay->mesh, &envelope);
+    return routing_send_envelope(relay, &envelope);
 }
 
 /* Addresses have no control characters, so two characters need escaping (RFC 8259 §7). */
@@ -151,7 +158,7 @@ int routing_send_confirm(struct relay *relay, struct slice home, struct slice ad
     struct envelope envelope = envelope_to(home, ENVELOPE_CONFIRM);
     envelope.messages = &message;
     envelope.message_count = 1;
-    return mesh_send(relay->mesh, &envelope);
+    return routing_send_envelope(relay, &envelope);
 }
 
 int routing_send_messages(struct relay *relay, struct slice home, struct slice address,
@@ -174,7 +181,7 @@ int routing_send_messages(struct relay *relay, struct slice home, struct slice a
     envelope.flags = ENVELOPE_TRACK_ROUTE;
     envelope.messages = messages;
     envelope.message_count = count;
-    return mesh_send(relay->mesh, &envelope);
+    return routing_send_envelope(relay, &envelope);
 }
 
 int routing_send_request(struct relay *relay, struct slice home, struct slice token,
@@ -197,7 +204,7 @@ int routing_send_operation(struct relay *relay, struct envelope *envelope, struc
     struct slice messages[] = {token, slice_from_string(number), buffer_slice(&relay->scratch)};
     envelope->messages = messages;
     envelope->message_count = 3;
-    int result = mesh_send(relay->mesh, envelope);
+    int result = routing_send_envelope(relay, envelope);
     envelope->messages = NULL;
     if (buffer_len(&relay->scratch) > SCRATCH_KEPT)
         buffer_free(&relay->scratch);

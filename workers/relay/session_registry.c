@@ -168,9 +168,9 @@ enum outcome session_create(struct session_registry *registry, const struct sess
             start_life(registry, session, order->ttl_ms, now_ms);
             if (registry->store->engine->session_created(registry->store, address, order->home,
                                                          session->ttl_ms) == 0) {
-                registry->on_stored(registry->context);
                 metric_add(registry->metrics, METRIC_SESSIONS_CREATED, 1);
                 metric_add(registry->metrics, METRIC_SESSIONS, 1);
+                registry->on_stored(registry->context);
                 *result = session;
                 return OUTCOME_QUEUED;
             }
@@ -182,6 +182,56 @@ enum outcome session_create(struct session_registry *registry, const struct sess
     }
     budget_discharge(registry->budget, cost);
     return OUTCOME_OVER_LIMIT;
+}
+
+/* `budget` is the registry's; restored data may go beyond its limit. */
+static uint64_t lift_limit(struct host_budget *budget)
+{
+    uint64_t limit = budget->limit;
+    budget->limit = UINT64_MAX;
+    return limit;
+}
+
+struct session *session_restore(struct session_registry *registry,
+                                const struct stored_session *stored, uint64_t now_ms)
+{
+    struct session *session = new_session(stored->address, stored->home);
+    if (!session)
+        return NULL;
+    HASH_ADD_KEYPTR(hh, registry->sessions, session->address, session->address_len, session);
+    if (!session->hh.tbl) {
+        free(session->home);
+        free(session);
+        errno = ENOMEM;
+        return NULL;
+    }
+    uint64_t limit = lift_limit(registry->budget);
+    budget_charge(registry->budget, cost_of(stored->address.len, stored->home.len));
+    registry->budget->limit = limit;
+    start_life(registry, session, stored->ttl_ms, now_ms);
+    session->mailbox.last_id = session->mailbox.sent_up_to = stored->confirmed;
+    metric_add(registry->metrics, METRIC_SESSIONS, 1);
+    return session;
+}
+
+int session_restore_message(struct session_registry *registry, struct session *session,
+                            struct slice body)
+{
+    static const struct mailbox_limits NO_LIMITS = {UINT32_MAX, UINT64_MAX};
+    struct mailbox *mailbox = &session->mailbox;
+    uint64_t limit = lift_limit(registry->budget);
+    struct blob *blob = budget_new_body(registry->budget, body);
+    int result = blob ? mailbox_reserve(mailbox, 1, body.len, &NO_LIMITS, registry->budget) : -1;
+    registry->budget->limit = limit;
+    if (result == 0) {
+        /* It may have been sent before. */
+        mailbox->sent_up_to = mailbox_push(mailbox, blob);
+        metric_add(registry->metrics, METRIC_PENDING, 1);
+        metric_add(registry->metrics, METRIC_PENDING_BYTES, body.len);
+    }
+    if (blob)
+        budget_release_body(registry->budget, blob);
+    return result;
 }
 
 static const struct {
@@ -206,8 +256,8 @@ void session_end(struct session_registry *registry, struct session *session,
     /* A store that cannot forget brings the session back at a restart: annoying, not wrong. */
     if (registry->store->engine->session_deleted(registry->store, session_address(session)) != 0)
         LOG_ERROR("store-failed", "operation=session-deleted errno=%d", errno);
-    registry->on_stored(registry->context);
     free_session(registry, session);
+    registry->on_stored(registry->context);
 }
 
 void session_hold(struct session_registry *registry, struct session *session)
@@ -221,9 +271,15 @@ void session_hold(struct session_registry *registry, struct session *session)
 
 void session_release(struct session_registry *registry, struct session *session, uint64_t now_ms)
 {
+    session_release_until(registry, session, now_ms + session->ttl_ms);
+}
+
+void session_release_until(struct session_registry *registry, struct session *session,
+                           uint64_t expires_ms)
+{
     session_hold(registry, session);
     session->held = false;
-    session->expires_ms = now_ms + session->ttl_ms;
+    session->expires_ms = expires_ms;
     DL_APPEND2(*wheel_slot(registry, session), session, wheel_prev, wheel_next);
 }
 
@@ -252,10 +308,10 @@ int session_accept(struct session_registry *registry, struct session *session,
     }
     for (size_t i = 0; i < count; i++)
         mailbox_push(mailbox, bodies[i]);
-    registry->on_stored(registry->context);
     metric_add(registry->metrics, METRIC_ACCEPTED, count);
     metric_add(registry->metrics, METRIC_PENDING, count);
     metric_add(registry->metrics, METRIC_PENDING_BYTES, bytes);
+    registry->on_stored(registry->context);
     return 0;
 }
 
@@ -273,11 +329,11 @@ bool session_confirm(struct session_registry *registry, struct session *session,
         LOG_ERROR("store-failed", "operation=confirmed errno=%d", errno);
         return true; /* they wait on, and come again */
     }
-    registry->on_stored(registry->context);
     uint64_t bytes = 0;
     uint32_t count = mailbox_confirm(mailbox, id, registry->budget, &bytes);
     metric_add(registry->metrics, METRIC_CONFIRMED, count);
     metric_sub(registry->metrics, METRIC_PENDING, count);
     metric_sub(registry->metrics, METRIC_PENDING_BYTES, bytes);
+    registry->on_stored(registry->context);
     return true;
 }

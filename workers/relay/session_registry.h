@@ -49,7 +49,8 @@ struct session_registry {
     /* A session's time is over: end it with session_end(), or let it live with session_release().
      */
     void (*on_expired)(void *context, struct session *session);
-    /* The store was told of a change: its batch is to be ended in this loop round. */
+    /* The store was told of a change, which is complete: its batch is to be ended in this loop
+     * round. */
     void (*on_stored)(void *context);
     void *context;
 };
@@ -81,6 +82,14 @@ struct session_order {
 enum outcome session_create(struct session_registry *registry, const struct session_order *order,
                             uint64_t now_ms, struct session **session);
 
+/* What a store kept of a session whose mailbox is empty so far. Limits do not count for what was
+ * accepted before. Returns NULL with errno ENOMEM. */
+struct session *session_restore(struct session_registry *registry,
+                                const struct stored_session *stored, uint64_t now_ms);
+/* The next message of its mailbox. Returns 0, or -1 with errno ENOMEM. */
+int session_restore_message(struct session_registry *registry, struct session *session,
+                            struct slice body);
+
 enum session_end_cause { SESSION_EXPIRED, SESSION_DELETED, SESSION_BROKEN };
 /* Drops what waits and frees the session. Its attachment must be over. */
 void session_end(struct session_registry *registry, struct session *session,
@@ -89,6 +98,9 @@ void session_end(struct session_registry *registry, struct session *session,
 /* While held a session does not expire; released, it lives for its TTL from `now_ms`. */
 void session_hold(struct session_registry *registry, struct session *session);
 void session_release(struct session_registry *registry, struct session *session, uint64_t now_ms);
+/* The same with an end of its own. */
+void session_release_until(struct session_registry *registry, struct session *session,
+                           uint64_t expires_ms);
 
 /* Gives all bodies IDs from `*first_id` on, or none. Returns 0; or -1 with errno EDQUOT (the
  * mailbox is full), ENOSPC (the host is), ENOMEM, or what the store says. */

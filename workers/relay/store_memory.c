@@ -21,6 +21,19 @@ static void memory_close(struct store *store)
     free(store);
 }
 
+static int memory_recover(struct store *store, struct slice cluster_id,
+                          const struct store_reader *reader, void *context, char *why,
+                          size_t why_room)
+{
+    (void)store;
+    (void)cluster_id;
+    (void)reader;
+    (void)context;
+    (void)why;
+    (void)why_room;
+    return 0;
+}
+
 static int memory_session_created(struct store *store, struct slice address, struct slice home,
                                   uint64_t ttl_ms)
 {
@@ -57,9 +70,10 @@ static int memory_confirmed(struct store *store, struct slice address, uint64_t 
     return 0;
 }
 
-static int memory_end_batch(struct store *store)
+static int memory_end_batch(struct store *store, struct slice totals)
 {
     (void)store;
+    (void)totals;
     return 0;
 }
 
@@ -67,19 +81,10 @@ const struct store_engine STORE_MEMORY = {
     .name = "memory",
     .open = memory_open,
     .close = memory_close,
+    .recover = memory_recover,
     .session_created = memory_session_created,
     .session_deleted = memory_session_deleted,
     .accepted = memory_accepted,
     .confirmed = memory_confirmed,
     .end_batch = memory_end_batch,
 };
-
-static const struct store_engine *const ENGINES[] = {&STORE_MEMORY, NULL};
-
-const struct store_engine *store_engine_find(const char *name)
-{
-    const struct store_engine *const *engine = ENGINES;
-    while (*engine && strcmp((*engine)->name, name) != 0)
-        engine++;
-    return *engine;
-}

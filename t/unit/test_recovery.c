@@ -1,0 +1,152 @@
+#include "workers/relay/recovery.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "relay_fixture.h"
+
+static struct test_relay test;
+static struct test_worker worker;
+static char directory[64];
+
+static void start_relay(void)
+{
+    test_relay_prepare(&test, "host-a:1");
+    free(test.settings.store_engine);
+    test.settings.store_engine = strdup("lmdb");
+    test.settings.store_path = strdup(directory);
+    test.settings.store_size = 16 << 20;
+    test_relay_start(&test);
+    test_worker_start(&worker, &test, 7);
+}
+
+static void start(void)
+{
+    snprintf(directory, sizeof directory, "/tmp/test-recovery.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    start_relay();
+}
+
+static void stop_relay(void)
+{
+    test_worker_stop(&worker);
+    test_relay_stop(&test);
+}
+
+static void stop(void)
+{
+    static const char *const FILES[] = {"store.mdb", "lock"};
+    char path[128];
+    stop_relay();
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, FILES[i]);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    ck_assert_int_eq(rmdir(directory), 0);
+}
+
+static void settle_here(void)
+{
+    settle(&test, &worker);
+}
+
+START_TEST(a_relay_goes_on_where_the_last_one_ended)
+{
+    start();
+    test_session(&test, "bob", "x");
+    test_session(&test, "eve", "x");
+    test_session(&test, "ann", "x");
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(test_send(&test, "sess/bob:x", "[[\"a\"]]"), 0);
+    test_send(&test, "sess/ann:x", "[[\"b\"]]");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    settle_here();
+    test_confirm(&worker, 1, 2);
+    settle_here();
+    relay_end_session(test.relay, session_find(&test.relay->registry, SLICE_LITERAL("sess/ann:x")),
+                      SESSION_DELETED, END_EXPIRED);
+    settle_here();
+    stop_relay();
+
+    start_relay();
+    ck_assert_uint_eq(figure(&test, METRIC_SESSIONS), 2);
+    ck_assert_uint_eq(figure(&test, METRIC_ACCEPTED), 5);
+    ck_assert_uint_eq(figure(&test, METRIC_CONFIRMED), 2);
+    ck_assert_uint_eq(figure(&test, METRIC_DROPPED_DELETED), 1);
+    ck_assert_uint_eq(figure(&test, METRIC_PENDING), 2);
+    struct frame_attach resumed = {.handle = 7ull << 32 | 1,
+                                   .style = STYLE_STREAM,
+                                   .flags = ATTACH_RESUMED,
+                                   .address = SLICE_LITERAL("sess/bob:x")};
+    put_attach(data_channel_out(worker.channel), &resumed);
+    data_channel_wrote(worker.channel);
+    settle_here();
+    expect(&worker, "deliver 1: 3=[[\"a\"]] 4=[[\"a\"]]\n");
+    test_send(&test, "sess/bob:x", "[[\"c\"]]");
+    settle_here();
+    expect(&worker, "deliver 1: 5=[[\"c\"]]\n");
+    /* What the relay before may have sent can be confirmed. */
+    test_confirm(&worker, 1, 5);
+    settle_here();
+    ck_assert_uint_eq(figure(&test, METRIC_PENDING), 0);
+    stop();
+}
+END_TEST
+
+START_TEST(nothing_leaves_before_it_is_stored)
+{
+    start();
+    struct mesh *mesh = test.relay->mesh;
+    test_session(&test, "bob", "x");
+    fake_mesh_set_peer(mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
+    fake_mesh_receive(mesh,
+                      "msgServer.connect  | sess/bob:x;never;0;65536;0 | host-b:1,host-b:1:9");
+    buffer_free(fake_mesh_journal(mesh));
+    /* To a peer: stored before, since the envelope leaves at once. */
+    test_send(&test, "sess/bob:x", "[[\"a\"]]");
+    ck_assert_uint_gt(buffer_len(fake_mesh_journal(mesh)), 0);
+    ck_assert(!test.relay->uncommitted);
+    /* To a worker: stored at the end of the round, before the channel sends. */
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    settle_here();
+    expect(&worker, "deliver 1: 1=[[\"a\"]]\n");
+    test_send(&test, "sess/bob:x", "[[\"b\"]]");
+    ck_assert(test.relay->uncommitted);
+    ev_run(worker.loop, EVRUN_NOWAIT);
+    expect(&worker, "");
+    settle_here();
+    ck_assert(!test.relay->uncommitted);
+    expect(&worker, "deliver 1: 2=[[\"b\"]]\n");
+    stop();
+}
+END_TEST
+
+START_TEST(a_session_lives_for_its_ttl_from_the_last_sign_of_life)
+{
+    start();
+    struct session *session = test_session(&test, "bob", "x");
+    settle_here();
+    uint64_t ttl_ms = session->ttl_ms;
+    stop_relay();
+    start_relay();
+    session = session_find(&test.relay->registry, SLICE_LITERAL("sess/bob:x"));
+    ck_assert_ptr_nonnull(session);
+    ck_assert_uint_eq(session->ttl_ms, ttl_ms);
+    ck_assert(!session->held);
+    uint64_t now_ms = clock_monotonic_ms();
+    ck_assert_uint_ge(session->expires_ms, now_ms + ttl_ms - 1000);
+    ck_assert_uint_le(session->expires_ms, now_ms + ttl_ms);
+    ck_assert_uint_lt(now_ms - session->created_ms, 60000);
+    stop();
+}
+END_TEST
+
+static void add_tests(TCase *cases)
+{
+    tcase_add_test(cases, a_relay_goes_on_where_the_last_one_ended);
+    tcase_add_test(cases, nothing_leaves_before_it_is_stored);
+    tcase_add_test(cases, a_session_lives_for_its_ttl_from_the_last_sign_of_life);
+}
+
+UNIT_MAIN("recovery", add_tests)

@@ -1,0 +1,127 @@
+#include "workers/relay/store_directory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "codecs/settings.h"
+
+enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20, SAME_NAME_MAX = 100 };
+
+static int choose_path(struct store_directory *directory, const struct settings *settings)
+{
+    const char *state = getenv("STATE_DIRECTORY"), *home = getenv("HOME");
+    const char *user_state = getenv("XDG_STATE_HOME");
+    char *path = directory->path;
+    size_t room = sizeof directory->path;
+    int len = 0;
+    if (settings->store_path)
+        len = snprintf(path, room, "%s", settings->store_path);
+    else if (state && *state) /* several are joined by colons */
+        len = snprintf(path, room, "%.*s/store", (int)strcspn(state, ":"), state);
+    else if (geteuid() == 0)
+        len = snprintf(path, room, "/var/lib/msgserver/store");
+    else if (user_state && *user_state == '/')
+        len = snprintf(path, room, "%s/msgserver/store", user_state);
+    else if (home && *home == '/')
+        len = snprintf(path, room, "%s/.local/state/msgserver/store", home);
+    return len > 0 && (size_t)len < room ? 0 : -1;
+}
+
+static int make_directories(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        int made = mkdir(path, 0755);
+        *slash = '/';
+        if (made != 0 && errno != EEXIST)
+            return -1;
+    }
+    return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -1;
+}
+
+static int take_lock(struct store_directory *directory)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/lock", directory->path);
+    directory->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (directory->lock < 0)
+        return -1;
+    for (int i = 0; flock(directory->lock, LOCK_EX | LOCK_NB) != 0; i++) {
+        if ((errno != EWOULDBLOCK && errno != EINTR) || i == LOCK_TRIES)
+            return -1;
+        nanosleep(&(struct timespec){0, LOCK_PAUSE_MS * 1000000L}, NULL);
+    }
+    return 0;
+}
+
+int store_directory_open(struct store_directory *directory, const struct settings *settings,
+                         char *why, size_t why_room)
+{
+    directory->lock = -1;
+    if (choose_path(directory, settings) != 0) {
+        snprintf(why, why_room, "there is no directory for the store: set server.store.path");
+        return -1;
+    }
+    snprintf(directory->file, sizeof directory->file, "%s/store.mdb", directory->path);
+    if (make_directories(directory->path) == 0 && take_lock(directory) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        snprintf(why, why_room,
+                 "the store in %s is in use by another msgserver: give each its own "
+                 "server.store.path",
+                 directory->path);
+    else
+        snprintf(why, why_room, "the store's directory %s cannot be used: %s", directory->path,
+                 strerror(errno));
+    store_directory_close(directory);
+    return -1;
+}
+
+void store_directory_close(struct store_directory *directory)
+{
+    if (directory->lock >= 0)
+        close(directory->lock);
+    directory->lock = -1;
+}
+
+int store_set_aside(const struct store_directory *directory, const char *label, const char *reason,
+                    char *why, size_t why_room)
+{
+    char stamp[32], aside[PATH_MAX + 64];
+    time_t now = time(NULL);
+    struct tm parts;
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
+    snprintf(aside, sizeof aside, "%s/store.%s-%s", directory->path, label, stamp);
+    for (int i = 2; access(aside, F_OK) == 0 && i < SAME_NAME_MAX; i++)
+        snprintf(aside, sizeof aside, "%s/store.%s-%s.%d", directory->path, label, stamp, i);
+    if (rename(directory->file, aside) != 0) {
+        snprintf(why, why_room, "the store cannot be set aside as %s: %s", aside, strerror(errno));
+        return -1;
+    }
+    LOG_ERROR("store-set-aside", "why=\"%s\" kept_as=%s action=\"starting with an empty store\"",
+              reason, aside);
+    return 0;
+}
+
+int store_allocate(const struct store_directory *directory, uint64_t bytes, char *why,
+                   size_t why_room)
+{
+    int fd = open(directory->file, O_RDWR | O_CLOEXEC);
+    int error = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+    if (fd >= 0)
+        close(fd);
+    if (error == 0)
+        return 0;
+    snprintf(why, why_room, "there is no room for the store: %s of %" PRIu64 " bytes: %s",
+             directory->file, bytes, strerror(error));
+    return -1;
+}

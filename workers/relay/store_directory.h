@@ -1,0 +1,34 @@
+/* Where the crash-safe store lies: its directory, the lock on it, its one file. */
+#ifndef MSGSERVER_RELAY_STORE_DIRECTORY_H
+#define MSGSERVER_RELAY_STORE_DIRECTORY_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct settings;
+
+struct store_directory {
+    char path[PATH_MAX - 64];
+    char file[PATH_MAX];
+    int lock; /* descriptor; the lock ends with the process */
+};
+
+/* Finds server.store.path, or: store in $STATE_DIRECTORY; /var/lib/msgserver/store as root; store
+ * in $XDG_STATE_HOME/msgserver or ~/.local/state/msgserver. Makes the directory (mode 0700) and
+ * locks it; a process that is just ending is waited for. Returns 0, or -1 with `why` filled. */
+int store_directory_open(struct store_directory *directory, const struct settings *settings,
+                         char *why, size_t why_room);
+void store_directory_close(struct store_directory *directory);
+
+/* Renames the file to store.<label>-<UTC time> and logs that. Returns 0, or -1 with `why` filled.
+ */
+int store_set_aside(const struct store_directory *directory, const char *label, const char *reason,
+                    char *why, size_t why_room);
+
+/* Takes the disk's room for the first `bytes` of the file, which must exist. Returns 0, or -1 with
+ * `why` filled. */
+int store_allocate(const struct store_directory *directory, uint64_t bytes, char *why,
+                   size_t why_room);
+
+#endif

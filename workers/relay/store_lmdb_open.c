@@ -1,0 +1,138 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "workers/relay/store_lmdb.h"
+#include "workers/relay/store_pages.h"
+
+int lmdb_result(int code)
+{
+    if (code == 0)
+        return 0;
+    errno = code > 0 ? code : code == MDB_MAP_FULL ? ENOSPC : EIO;
+    return -1;
+}
+
+/* NULL when the file is sound, or is not there yet. */
+static const char *check_file(const char *path)
+{
+    struct stat state;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? NULL : "it cannot be opened";
+    const char *why = NULL;
+    if (fstat(fd, &state) != 0 || !S_ISREG(state.st_mode)) {
+        why = "it is no file";
+    } else if (state.st_size > 0) { /* an empty one is as good as none */
+        void *map = mmap(NULL, (size_t)state.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        why = "it cannot be mapped";
+        if (map != MAP_FAILED) {
+            why = store_pages_check(slice_of(map, (size_t)state.st_size));
+            munmap(map, (size_t)state.st_size);
+        }
+    }
+    close(fd);
+    return why;
+}
+
+static int open_records(struct lmdb_store *store)
+{
+    MDB_txn *txn;
+    MDB_envinfo info;
+    MDB_stat stat;
+    int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    if (code != 0)
+        return lmdb_result(code);
+    code = mdb_dbi_open(txn, NULL, 0, &store->records);
+    if (code == 0)
+        code = mdb_env_info(store->env, &info);
+    if (code == 0)
+        code = mdb_env_stat(store->env, &stat);
+    if (code == 0) {
+        store->map_pages = info.me_mapsize / stat.ms_psize;
+        code = lmdb_store_count_pages(store, txn) == 0 ? 0 : errno;
+    }
+    /* Committed, so that the handle lives on. */
+    if (code != 0)
+        mdb_txn_abort(txn);
+    else
+        code = mdb_txn_commit(txn);
+    return lmdb_result(code);
+}
+
+static int open_environment(struct lmdb_store *store, char *why, size_t why_room)
+{
+    unsigned flags =
+        MDB_NOSUBDIR | MDB_WRITEMAP | MDB_NOLOCK | MDB_NOTLS | (store->sync ? 0 : MDB_NOSYNC);
+    struct stat state;
+    bool made = stat(store->directory.file, &state) != 0 || state.st_size == 0;
+    if (!made && store_allocate(&store->directory, store->size, why, why_room) != 0)
+        return -1;
+    int code = mdb_env_create(&store->env);
+    if (code == 0)
+        code = mdb_env_set_mapsize(store->env, store->size);
+    if (code == 0)
+        code = mdb_env_open(store->env, store->directory.file, flags, 0600);
+    if (code == 0 && made && store_allocate(&store->directory, store->size, why, why_room) != 0) {
+        lmdb_store_close_file(store);
+        unlink(store->directory.file);
+        return -1;
+    }
+    if (code == 0 && open_records(store) == 0)
+        return 0;
+    snprintf(why, why_room, "the store %s cannot be opened: %s", store->directory.file,
+             code != 0 ? mdb_strerror(code) : strerror(errno));
+    lmdb_store_close_file(store);
+    return -1;
+}
+
+static int set_damaged_aside(struct lmdb_store *store, const char *damage, char *why,
+                             size_t why_room)
+{
+    if (damage != STORE_NO_MEMORY)
+        return store_set_aside(&store->directory, "damaged", damage, why, why_room);
+    snprintf(why, why_room, "the store %s: %s", store->directory.file, damage);
+    return -1;
+}
+
+int lmdb_store_open_file(struct lmdb_store *store, char *why, size_t why_room)
+{
+    const char *damage = check_file(store->directory.file);
+    if (damage && set_damaged_aside(store, damage, why, why_room) != 0)
+        return -1;
+    if (open_environment(store, why, why_room) != 0)
+        return -1;
+    damage = lmdb_store_scan(store, NULL, NULL);
+    if (!damage)
+        return 0;
+    lmdb_store_close_file(store);
+    store->contents = (struct store_contents){0};
+    return set_damaged_aside(store, damage, why, why_room) != 0
+               ? -1
+               : open_environment(store, why, why_room);
+}
+
+void lmdb_store_close_file(struct lmdb_store *store)
+{
+    if (store->env)
+        mdb_env_close(store->env);
+    store->env = NULL;
+}
+
+int lmdb_store_count_pages(struct lmdb_store *store, MDB_txn *txn)
+{
+    enum { FREE_TREE = 0, META_PAGES = 2 };
+    MDB_stat records, free_list;
+    int code = mdb_stat(txn, store->records, &records);
+    if (code == 0)
+        code = mdb_stat(txn, FREE_TREE, &free_list);
+    if (code == 0)
+        store->used_pages = META_PAGES + records.ms_branch_pages + records.ms_leaf_pages +
+                            records.ms_overflow_pages + free_list.ms_branch_pages +
+                            free_list.ms_leaf_pages + free_list.ms_overflow_pages;
+    return lmdb_result(code);
+}
