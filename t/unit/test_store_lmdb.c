@@ -488,7 +488,9 @@ START_TEST(damage_is_set_aside_or_does_no_harm)
         open_store();
         bool damaged = files("store.damaged", true) > 0;
         aside += damaged;
-        struct model now = damaged ? (struct model){0} : model;
+        struct model now = {0};
+        if (!damaged)
+            now = model;
         expect_model(&now, OPERATIONS);
         uint64_t more = OPERATIONS;
         for (; more < OPERATIONS + 60; more++) {

@@ -187,7 +187,7 @@ static int put_part(struct lmdb_store *store, const struct record_key *name, str
     if (code != 0)
         return code;
     char *contents = (char *)value.mv_data + RECORD_SUM_BYTES;
-    contents[0] = more;
+    contents[0] = more ? 1 : 0;
     if (bytes.len > 0)
         memcpy(contents + PART_HEADER_BYTES, bytes.data, bytes.len);
     uint64_t sum = record_sum(key, slice_of(contents, PART_HEADER_BYTES + bytes.len));
