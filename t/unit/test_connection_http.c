@@ -467,6 +467,7 @@ START_TEST(a_backends_request_reaches_the_relay)
     fake_relay_reply(&harness.relay, 1, FRAME_SESSION, buffer_slice(&reply));
     buffer_free(&reply);
     LOOP_UNTIL(harness.loop, peer_got(&peer, "HTTP/1.1 409 ") && peer_got(&peer, "\r\n\r\n{"));
+    ck_assert(peer_got(&peer, "\r\nkeep-alive: timeout=14\r\n"));
     peer_expect(&peer, "HTTP/1.1 401 "); /* to the second, which came without the token */
     peer_close(&peer);
 }

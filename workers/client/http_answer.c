@@ -1,19 +1,33 @@
 #include "workers/client/http_answer.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "codecs/http_response.h"
 #include "workers/client/http_reader.h"
 
-/* Field names are in lower case, as existing clients saw them from the original. */
-static int put_extra(struct buffer *extra, const char *content_type, const char *cors,
-                     const char *more)
+/* Tells a backend's connection pool how long an idle connection stays, a second early, so that it
+ * sends no request into one that is just being closed. */
+static int put_idle_hint(struct buffer *extra, const struct connection *connection)
 {
+    uint64_t idle_s = connection->worker->settings.header_timeout / 1000;
+    if (!connection->is_backend || !connection->keep_alive || idle_s < 2)
+        return 0;
+    return buffer_printf(extra, "keep-alive: timeout=%" PRIu64 "\r\n", idle_s - 1);
+}
+
+/* Field names are in lower case, as existing clients saw them from the original. */
+static int put_extra(struct buffer *extra, const struct connection *connection,
+                     const char *content_type, const char *more)
+{
+    const char *cors = connection->cors;
     if (content_type && buffer_printf(extra, "content-type: %s\r\n", content_type) != 0)
         return -1;
     if (more && buffer_append_string(extra, more) != 0)
         return -1;
     if (cors && buffer_append_string(extra, cors) != 0)
+        return -1;
+    if (put_idle_hint(extra, connection) != 0)
         return -1;
     return buffer_append(extra, "", 1);
 }
@@ -24,7 +38,7 @@ int http_answer_head(struct connection *connection, unsigned status, const char 
     if (connection->worker->stopping)
         connection->keep_alive = false;
     struct buffer lines = {0};
-    int put = put_extra(&lines, content_type, connection->cors, extra);
+    int put = put_extra(&lines, connection, content_type, extra);
     if (put == 0) {
         struct http_response response = {.status = status,
                                          .content_length = length,
