@@ -188,8 +188,9 @@ START_TEST(jansson_agrees_on_changed_documents)
             bool held = value || strstr(error.text, "invalid Unicode") ||
                         strstr(error.text, "overflow") || strstr(error.text, "too big") ||
                         strstr(error.text, "\\u0000");
-            ck_assert_msg(held == good || (!value && !good), "%.*s: %s", (int)len, text,
-                          value ? "jansson takes it" : error.text);
+            /* An assertion writes a mark to a file; a million of them take long. */
+            if (held != good && (value || good))
+                ck_abort_msg("%.*s: %s", (int)len, text, value ? "jansson takes it" : error.text);
             json_decref(value);
         }
 }

@@ -86,7 +86,9 @@ START_TEST(every_code_point_but_surrogates)
         char bytes[4];
         size_t len = encode(point, bytes);
         bool valid = point < 0x110000 && (point < 0xd800 || point > 0xdfff);
-        ck_assert_msg(utf8_is_valid(slice_of(bytes, len)) == valid, "U+%04X", point);
+        /* An assertion writes a mark to a file; a million of them take long. */
+        if (utf8_is_valid(slice_of(bytes, len)) != valid)
+            ck_abort_msg("U+%04X", point);
     }
 }
 END_TEST
