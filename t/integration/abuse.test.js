@@ -107,3 +107,18 @@ test('strangers that use up the relay\'s descriptors do not keep it from a new w
     await until('it reaches the relay', () => server.backend.createSession('late'));
     assert.deepEqual(server.pids('relay-worker'), [relay]);
 });
+
+test('bulk requests of very many lines, recipients or homes cost no more than they should', () => withServer({ workers: 1 }, async (server, backend) => {
+    const lines = await backend.call('POST', '/messages', 'x\n'.repeat(8000000), { 'content-type': 'application/x-ndjson' });
+    assert.equal(lines.status, 400);
+    assert.equal(lines.body.error.code, 'badRequest');
+    const recipients = await backend.call('POST', '/messages', `{"message":[],"to":[""${',""'.repeat(4000000)}]}`);
+    assert.equal(recipients.status, 400);
+    assert.equal(recipients.body.error.code, 'badRequest');
+
+    const start = Date.now();
+    const to = Array.from({ length: 20000 }, (_, i) => `bob:x~host-${i}.1`);
+    const { results } = await backend.must('POST', '/messages', { to, message: [] });
+    assert.equal(results.filter((result) => result.outcome === 'hostGone').length, to.length);
+    assert.ok(Date.now() - start < 10000, `${Date.now() - start} ms`);
+}));

@@ -165,6 +165,17 @@ static int add_lines(struct send_job *job, struct slice text)
     return 0;
 }
 
+static size_t count_lines(struct slice text)
+{
+    size_t count = 0;
+    for (; text.len > 0; count++) {
+        const char *end = memchr(text.data, '\n', text.len);
+        size_t taken = end ? (size_t)(end - text.data) + 1 : text.len;
+        text = slice_of(text.data + taken, text.len - taken);
+    }
+    return count;
+}
+
 static struct send_job *new_job(struct exchange *exchange)
 {
     struct send_job *job = calloc(1, sizeof *job);
@@ -212,12 +223,18 @@ void messages_send(struct exchange *exchange, struct slice rest)
 {
     (void)rest;
     const struct exchange_request *request = exchange_request_of(exchange);
+    bool ndjson = is_ndjson(request->content_type);
+    if (ndjson && count_lines(request->body) > BATCH_RECIPIENTS_MAX) {
+        answer_error(exchange, API_BAD_REQUEST, "Above %d lines in one request; send several.",
+                     BATCH_RECIPIENTS_MAX);
+        return;
+    }
     struct send_job *job = new_job(exchange);
     if (!job) {
         answer_failure(exchange, REQUEST_NO_MEMORY);
         return;
     }
-    job->ndjson = is_ndjson(request->content_type);
+    job->ndjson = ndjson;
     if (!add_all(job, request->body)) {
         free_job(job);
         return;

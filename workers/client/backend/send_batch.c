@@ -1,6 +1,7 @@
 #include "workers/client/backend/send_batch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <jansson.h>
@@ -93,6 +94,12 @@ static int add_recipient(struct send_batch *batch, uint32_t line, struct slice k
 {
     if (json_kind_of(key) != JSON_KIND_STRING)
         return refuse_recipients(error);
+    if (batch->count == BATCH_RECIPIENTS_MAX) {
+        error->error = API_BAD_REQUEST;
+        snprintf(error->message, sizeof error->message,
+                 "Above %d recipients in one request; send several.", BATCH_RECIPIENTS_MAX);
+        return -1;
+    }
     if (batch->count == batch->room) {
         size_t room = batch->room ? batch->room * 2 : 16;
         struct batch_recipient *grown = realloc(batch->recipients, room * sizeof *grown);

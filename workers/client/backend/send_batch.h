@@ -7,6 +7,9 @@
 
 struct send_batch;
 
+/* Of one request, as lines are: an answer takes much more room than the shortest of them. */
+enum { BATCH_RECIPIENTS_MAX = 250000 };
+
 struct batch_recipient {
     struct slice key; /* the JSON string as the backend wrote it, quotes included */
     uint32_t line;    /* index of the order it belongs to */
