@@ -103,6 +103,7 @@ test('SIGTERM stops everything in under 3 s, with clients told, and exits 0', as
         return client;
     }));
     const { code, ms } = await server.stop();
+    await until('the WebSocket is told', () => ends.websocket);
     clients.forEach((client) => client.close(true));
     assert.strictEqual(code, 0);
     assert.ok(ms < 3000, `it took ${ms} ms`);
