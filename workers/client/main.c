@@ -53,8 +53,8 @@ static void fail(struct process *process, const char *why)
 static void bound_connections(struct settings *settings)
 {
     uint64_t descriptors = descriptor_reserve_make();
-    uint64_t room =
-        descriptors > 2 * NOT_FOR_CLIENTS ? descriptors - NOT_FOR_CLIENTS : descriptors / 2;
+    uint64_t half = descriptors / 2;
+    uint64_t room = half > NOT_FOR_CLIENTS ? descriptors - NOT_FOR_CLIENTS : half;
     if (settings->limit_connections > room)
         settings->limit_connections = room;
 }

@@ -205,7 +205,7 @@ static struct home_group *group_of(struct home_group **groups, struct send_batch
     group = calloc(1, sizeof *group);
     struct batch_request *request = calloc(1, sizeof *request);
     if (group && request) {
-        strcpy(group->home, home);
+        snprintf(group->home, sizeof group->home, "%s", home);
         HASH_ADD_STR(*groups, home, group);
         if (group->hh.tbl) {
             *request = (struct batch_request){.batch = batch, .bodies = bodies};
