@@ -29,4 +29,17 @@ done < <(git ls-files '*.c' '*.h' '*.js' '*.sh' bootstrap | xargs wc -l)
 
 markers=$(git grep -nE '\b(TODO|FIXME|XXX|HACK)\b' -- '*.c' '*.h' '*.js' '*.am' '*.ac' || true)
 [ -z "$markers" ] || complain "left-over markers:"$'\n'"$markers"
+# What Makefile.am does not name, by itself or by its directory, is in no distribution. The source of
+# a program of one file is named by the program.
+missing=$(git ls-files src master workers conf docs t | awk '
+	NR == FNR { for (i = 1; i <= NF; i++) named[$i] = 1; next }
+	{
+		path = $0
+		known = path in named
+		while (!known && (sub(/\.c$/, "", path) || sub(/\/[^\/]*$/, "", path)))
+			known = path in named
+		if (!known)
+			print
+	}' Makefile.am -)
+[ -z "$missing" ] || complain "not in Makefile.am:"$'\n'"$missing"
 exit $status
