@@ -15,7 +15,7 @@
 #include "codecs/frame.h"
 #include "codecs/settings.h"
 #include "unit.h"
-#include "workers/relay/store.h"
+#include "store/store.h"
 
 #define HOST SLICE_LITERAL("host-a:1")
 

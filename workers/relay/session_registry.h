@@ -8,9 +8,9 @@
 #include "base/table.h"
 #include "codecs/requests.h"
 #include "codecs/settings.h"
+#include "store/store.h"
 #include "workers/relay/mailbox.h"
 #include "workers/relay/metrics.h"
-#include "workers/relay/store.h"
 
 struct attachment;
 

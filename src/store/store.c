@@ -1,4 +1,4 @@
-#include "workers/relay/store.h"
+#include "store/store.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "workers/relay/store_pages.h"
+#include "store/pages.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "workers/relay/store_directory.h"
+#include "store/directory.h"
 
 #include <errno.h>
 #include <fcntl.h>

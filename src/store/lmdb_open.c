@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "workers/relay/store_lmdb.h"
-#include "workers/relay/store_pages.h"
+#include "store/lmdb_store.h"
+#include "store/pages.h"
 
 int lmdb_result(int code)
 {

@@ -1,6 +1,6 @@
 /* Where the crash-safe store lies: its directory, the lock on it, its one file. */
-#ifndef MSGSERVER_RELAY_STORE_DIRECTORY_H
-#define MSGSERVER_RELAY_STORE_DIRECTORY_H
+#ifndef MSGSERVER_STORE_DIRECTORY_H
+#define MSGSERVER_STORE_DIRECTORY_H
 
 #include <limits.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 #include <errno.h>
 
-#include "workers/relay/store_lmdb.h"
-#include "workers/relay/store_pages.h"
+#include "store/lmdb_store.h"
+#include "store/pages.h"
 
 struct scan {
     const struct store_reader *reader;

@@ -2,8 +2,8 @@
  *
  * Source: the layout of LMDB's data file, version 1 (its lmdb.h and mdb.c). Only what the store's
  * own files can hold is accepted: one unnamed database without duplicates. */
-#ifndef MSGSERVER_RELAY_STORE_PAGES_H
-#define MSGSERVER_RELAY_STORE_PAGES_H
+#ifndef MSGSERVER_STORE_PAGES_H
+#define MSGSERVER_STORE_PAGES_H
 
 #include "base/slice.h"
 

@@ -8,8 +8,8 @@
  * A session's record comes right before its messages. Every value starts with a checksum over key
  * and value, because LMDB has none. Bodies are cut into parts that fit into LMDB's own pages, so
  * that the store never needs a run of free pages for one. */
-#ifndef MSGSERVER_RELAY_STORE_RECORDS_H
-#define MSGSERVER_RELAY_STORE_RECORDS_H
+#ifndef MSGSERVER_STORE_RECORDS_H
+#define MSGSERVER_STORE_RECORDS_H
 
 #include "base/buffer.h"
 #include "codecs/session_key.h"

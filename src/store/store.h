@@ -5,8 +5,8 @@
  * calls once per loop round, before anything that was written to a data channel in that round
  * leaves the process, and before any envelope does: so an answer "queued" is never sent for what is
  * not stored. */
-#ifndef MSGSERVER_RELAY_STORE_H
-#define MSGSERVER_RELAY_STORE_H
+#ifndef MSGSERVER_STORE_STORE_H
+#define MSGSERVER_STORE_STORE_H
 
 #include "base/blob.h"
 

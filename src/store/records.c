@@ -1,4 +1,4 @@
-#include "workers/relay/store_records.h"
+#include "store/records.h"
 
 #include <errno.h>
 

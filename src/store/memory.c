@@ -1,5 +1,5 @@
 /* The engine that keeps nothing beside the mailboxes: what is in memory is all there is. */
-#include "workers/relay/store.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "workers/relay/store_lmdb.h"
+#include "store/lmdb_store.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,18 +1,17 @@
-/* Inside of the crash-safe engine: what store_lmdb.c, store_lmdb_open.c and store_lmdb_scan.c
- * share.
+/* Inside of the crash-safe engine: what lmdb.c, lmdb_open.c and lmdb_scan.c share.
  *
  * The relay is the only process that opens the file, with a lock of our own, so LMDB's is off. All
  * changes of a loop round are one transaction. With MDB_WRITEMAP they are made in shared memory
  * that outlives the process, so that a commit costs no system call: the newest meta page tells
  * which pages count, and pages in use are never overwritten. */
-#ifndef MSGSERVER_RELAY_STORE_LMDB_H
-#define MSGSERVER_RELAY_STORE_LMDB_H
+#ifndef MSGSERVER_STORE_LMDB_STORE_H
+#define MSGSERVER_STORE_LMDB_STORE_H
 
 #include <lmdb.h>
 
-#include "workers/relay/store.h"
-#include "workers/relay/store_directory.h"
-#include "workers/relay/store_records.h"
+#include "store/directory.h"
+#include "store/records.h"
+#include "store/store.h"
 
 struct store_contents {
     uint64_t sessions;
