@@ -10,6 +10,7 @@
 struct blob {
     uint32_t references;
     uint32_t len;
+    uint64_t made_ms; /* for the owner to set: see clock_steady_ms() */
     char data[];
 };
 

@@ -86,6 +86,25 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     errno = saved_errno;
 }
 
+void log_signal(enum log_level level, const char *text)
+{
+    const char journal[] = {'<', (char)('0' + JOURNAL_PRIORITIES[level]), '>', '\0'};
+    const char *const pieces[] = {to_journal ? journal : "",
+                                  process_name,
+                                  to_journal ? "" : " ",
+                                  to_journal ? "" : LOG_LEVEL_NAMES[level],
+                                  ": ",
+                                  text,
+                                  "\n"};
+    char line[LINE_ROOM];
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        for (const char *at = pieces[i]; *at && len < sizeof line; at++)
+            line[len++] = *at;
+    ssize_t written = write(2, line, len);
+    (void)written;
+}
+
 bool log_limit_pass(struct log_limit *limit, uint64_t interval_ms, uint64_t *suppressed)
 {
     uint64_t now = clock_monotonic_ms();

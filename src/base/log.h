@@ -35,6 +35,10 @@ bool log_wants(enum log_level level);
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same for a signal handler: it does nothing but write(2), so there is no time, and `text` is
+ * the whole line from "event=" on. */
+void log_signal(enum log_level level, const char *text);
+
 /* Lets the first line of a call site through, then one per `interval_ms` with the number of those
  * left out (suppressed=N). Zero-initialise `limit`. */
 struct log_limit {

@@ -7,6 +7,7 @@
 
 enum request_direction { REQUESTED = 1, REPLIED = 2 };
 
+static const uint64_t SEND_TTL_MAX_MS = 365ull * 24 * 3600 * 1000;
 enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
 
 /* `key`: empty to have one made. `home`: empty for the host that is asked; else a record that only
@@ -14,10 +15,20 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
 #define FIELDS_CREATE_SESSION(F) F(slice, actor) F(slice, key) F(slice, home) F(u64, ttl_ms)
 #define FIELDS_READ_SESSION(F)   F(slice, address)
 #define FIELDS_DELETE_SESSION(F) F(slice, address)
-/* Runs of slices: every recipient gets every body, in order, or none of them. */
-#define FIELDS_SEND(F)          F(slice, addresses) F(slice, bodies)
+/* Runs of slices: every recipient gets every body, in order, or none of them. `ttl_ms`: 0 for none;
+ * the texts are empty when they are not given, see docs/backend-api.md. */
+#define FIELDS_SEND(F)                                                                             \
+    F(slice, addresses)                                                                            \
+    F(slice, bodies)                                                                               \
+    F(u64, ttl_ms)                                                                                 \
+    F(slice, replace_key)                                                                          \
+    F(slice, idempotency_key)                                                                      \
+    F(slice, receipt)
 #define FIELDS_BROADCAST_ALL(F) F(slice, bodies)
 #define FIELDS_READ_STATUS(F)
+#define FIELDS_READ_MESSAGE(F) F(slice, address) F(u64, id)
+/* Up to `limit` after number `after` of `epoch`; epoch 0: from the oldest on. */
+#define FIELDS_READ_RECEIPTS(F) F(u64, epoch) F(u64, after) F(u32, limit)
 
 /* The answer to create, read and delete; all but `outcome` is empty unless it is QUEUED (for
  * create: made, read: found, delete: deleted). Times are in ms. `adopted`: the record only points
@@ -32,8 +43,11 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
     F(u8, attached)                                                                                \
     F(u64, attachment)                                                                             \
     F(u64, last_id)                                                                                \
+    F(u64, accepted)                                                                               \
     F(u64, confirmed)                                                                              \
     F(u64, dropped)                                                                                \
+    F(u64, replaced)                                                                               \
+    F(u64, overflowed)                                                                             \
     F(u64, pending)                                                                                \
     F(u64, pending_bytes)
 /* A run of struct recipient_result, one per address, in their order. */
@@ -43,6 +57,15 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
     F(u64, queued) F(u64, over_limit) F(u32, peers) F(u32, peers_failed)
 /* A run of (name slice, value u64). */
 #define FIELDS_STATUS(F) F(slice, figures)
+/* `outcome`: QUEUED (found) or NO_SESSION. `state`: enum message_state; `settlement` is one when
+ * the state is CONFIRMED or DROPPED and it is known. `sent`: to a client, at least once. */
+#define FIELDS_MESSAGE_STATE(F)                                                                    \
+    F(u8, outcome) F(u8, state) F(u8, settlement) F(u8, sent) F(u64, at_ms)
+/* A run of slices, each a receipt record, numbered from `first` on. `lost`: so many between what
+ * was asked for and `first` are not kept any more; `restarted`: the epoch asked for is not this
+ * one, and what there was of it is gone. `home`: of the sessions. */
+#define FIELDS_RECEIPTS(F)                                                                         \
+    F(u64, epoch) F(u64, first) F(u64, lost) F(u8, restarted) F(slice, home) F(slice, receipts)
 
 #define REQUEST_FRAMES(FRAME)                                                                      \
     FRAME(CREATE_SESSION, create_session, REQUESTED, REQUEST_SMALL, "register a session")          \
@@ -51,10 +74,14 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
     FRAME(SEND, send, REQUESTED, REQUEST_MAX_PAYLOAD, "messages for sessions of one home")         \
     FRAME(BROADCAST_ALL, broadcast_all, REQUESTED, REQUEST_MAX_PAYLOAD, "messages for everyone")   \
     FRAME(READ_STATUS, read_status, REQUESTED, REQUEST_SMALL, "figures of this host's relay")      \
+    FRAME(READ_MESSAGE, read_message, REQUESTED, REQUEST_SMALL, "what became of a message")        \
+    FRAME(READ_RECEIPTS, read_receipts, REQUESTED, REQUEST_SMALL, "what became of messages")       \
     FRAME(SESSION, session, REPLIED, REQUEST_SMALL, "one session")                                 \
     FRAME(SENT, sent, REPLIED, REQUEST_MAX_PAYLOAD, "outcome per recipient")                       \
     FRAME(BROADCAST_SENT, broadcast_sent, REPLIED, REQUEST_SMALL, "outcome of a broadcast")        \
-    FRAME(STATUS, status, REPLIED, REQUEST_SMALL, "figures")
+    FRAME(STATUS, status, REPLIED, REQUEST_SMALL, "figures")                                       \
+    FRAME(MESSAGE_STATE, message_state, REPLIED, REQUEST_SMALL, "what became of one message")      \
+    FRAME(RECEIPTS, receipts, REPLIED, REQUEST_MAX_PAYLOAD, "receipts")
 
 enum request_type { FRAME_REQUEST_NONE, REQUEST_FRAMES(FRAME_ENUM) FRAME_REQUEST_TYPES };
 
@@ -72,7 +99,9 @@ const struct frame_rule *request_rule(uint16_t type);
     OUTCOME(HOST_GONE, "hostGone", "The session's home host cannot be reached.")                   \
     OUTCOME(TIMED_OUT, "timedOut", "The home host did not answer; it may have been stored.")       \
     OUTCOME(EXISTS, "exists", "A session with this key exists already.")                           \
-    OUTCOME(INVALID_KEY, "invalidSessionKey", "Not a session key: expected actor:secret~home.")
+    OUTCOME(INVALID_KEY, "invalidSessionKey", "Not a session key: expected actor:secret~home.")    \
+    OUTCOME(KEY_REUSED, "keyReused",                                                               \
+            "This idempotencyKey was used for other messages; nothing was stored.")
 
 #define OUTCOME_ENUM(NAME, code, sentence) OUTCOME_##NAME,
 enum outcome { OUTCOMES(OUTCOME_ENUM) OUTCOME_COUNT };
@@ -80,13 +109,77 @@ enum outcome { OUTCOMES(OUTCOME_ENUM) OUTCOME_COUNT };
 const char *outcome_code(enum outcome outcome);
 const char *outcome_sentence(enum outcome outcome);
 
+/* LIMIT (NAME, code, sentence): what was full, when the outcome is OVER_LIMIT. */
+#define LIMITS(LIMIT)                                                                              \
+    LIMIT(NONE, "", "")                                                                            \
+    LIMIT(MAILBOX, "mailbox",                                                                      \
+          "The session's mailbox is full (server.limits.mailbox…); nothing was stored.")           \
+    LIMIT(HOST, "host",                                                                            \
+          "The host's memory for messages is used up (server.limits.hostBytes); nothing was "      \
+          "stored.")                                                                               \
+    LIMIT(STORE, "store", "The store is full (server.store.size); nothing was stored.")
+
+#define LIMIT_ENUM(NAME, code, sentence) LIMIT_##NAME,
+enum limit { LIMITS(LIMIT_ENUM) LIMIT_COUNT };
+
+const char *limit_code(enum limit limit);
+const char *limit_sentence(enum limit limit);
+
+enum result_flags {
+    RESULT_ATTACHED = 1, /* a client was attached when the messages were stored */
+    RESULT_REPLACED = 2, /* the message took the place of an older one, and its ID */
+    RESULT_REPEATED = 4, /* the idempotency key was used before: these are the IDs from then */
+};
+
 struct recipient_result {
     uint8_t outcome;
-    uint8_t attached;  /* a client was attached when the messages were stored */
+    uint8_t limit; /* enum limit */
+    uint8_t flags;
     uint64_t first_id; /* the messages got this ID and those after it; 0 unless queued */
     uint32_t count;
+    uint32_t dropped; /* older messages that had to make room */
 };
+enum { RECIPIENT_RESULT_BYTES = 1 + 1 + 1 + 8 + 4 + 4 };
 int put_recipient_result(struct buffer *out, const struct recipient_result *result);
 bool get_recipient_result(struct frame_reader *reader, struct recipient_result *result);
+
+/* SETTLEMENT (NAME, code): how a message's wait ended, as receipts tell it. */
+#define SETTLEMENTS(SETTLEMENT)                                                                    \
+    SETTLEMENT(CONFIRMED, "confirmed")                                                             \
+    SETTLEMENT(TTL, "expired")                                                                     \
+    SETTLEMENT(REPLACED, "replaced")                                                               \
+    SETTLEMENT(MAILBOX_FULL, "overLimit")                                                          \
+    SETTLEMENT(HOST_FULL, "overLimit")                                                             \
+    SETTLEMENT(AGE, "aged")                                                                        \
+    SETTLEMENT(SESSION_EXPIRED, "sessionExpired")                                                  \
+    SETTLEMENT(SESSION_DELETED, "sessionDeleted")                                                  \
+    SETTLEMENT(SESSION_BROKEN, "sessionBroken")
+
+#define SETTLEMENT_ENUM(NAME, code) SETTLED_##NAME,
+enum settlement { SETTLEMENTS(SETTLEMENT_ENUM) SETTLEMENT_COUNT };
+
+const char *settlement_code(enum settlement settlement);
+
+enum message_state {
+    MESSAGE_PENDING,
+    MESSAGE_CONFIRMED,
+    MESSAGE_DROPPED,
+    MESSAGE_SETTLED, /* confirmed or dropped: nobody asked for a receipt, or it is forgotten */
+    MESSAGE_UNKNOWN, /* the session never had this ID */
+    MESSAGE_STATES
+};
+
+/* What a sender that asked for it is told about a message. */
+struct receipt {
+    uint8_t settlement;
+    uint8_t sent;   /* it had been sent to a client: if it was dropped, the client may have it */
+    uint64_t at_ms; /* since 1970 */
+    uint64_t id;
+    struct slice address;
+    struct slice tag;
+};
+/* Return 0; or -1 with errno ENOMEM, or EPROTO. */
+int put_receipt_record(struct buffer *out, const struct receipt *receipt);
+int get_receipt_record(struct slice record, struct receipt *receipt);
 
 #endif

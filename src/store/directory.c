@@ -19,7 +19,7 @@ enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20, SAME_NAME_MAX = 100 };
 static int choose_path(struct store_directory *directory, const struct settings *settings)
 {
     const char *state = getenv("STATE_DIRECTORY"), *home = getenv("HOME");
-    const char *user_state = getenv("XDG_STATE_HOME");
+    const char *user_state = getenv("XDG_STATE_HOME"), *sandbox = getenv("MESOS_SANDBOX");
     char *path = directory->path;
     size_t room = sizeof directory->path;
     int len = 0;
@@ -27,6 +27,8 @@ static int choose_path(struct store_directory *directory, const struct settings 
         len = snprintf(path, room, "%s", settings->store_path);
     else if (state && *state) /* several are joined by colons */
         len = snprintf(path, room, "%.*s/store", (int)strcspn(state, ":"), state);
+    else if (sandbox && *sandbox == '/') /* Marathon runs several on one host */
+        len = snprintf(path, room, "%s/store", sandbox);
     else if (geteuid() == 0)
         len = snprintf(path, room, "/var/lib/msgserver/store");
     else if (user_state && *user_state == '/')
@@ -112,11 +114,22 @@ int store_set_aside(const struct store_directory *directory, const char *label, 
     return 0;
 }
 
-int store_allocate(const struct store_directory *directory, uint64_t bytes, char *why,
+static int sync_directory(const struct store_directory *directory)
+{
+    int fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+int store_allocate(const struct store_directory *directory, uint64_t bytes, bool sync, char *why,
                    size_t why_room)
 {
     int fd = open(directory->file, O_RDWR | O_CLOEXEC);
     int error = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+    if (error == 0 && sync)
+        error = fsync(fd) != 0 ? errno : sync_directory(directory);
     if (fd >= 0)
         close(fd);
     if (error == 0)

@@ -3,6 +3,7 @@
 #define MSGSERVER_STORE_DIRECTORY_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,9 +15,10 @@ struct store_directory {
     int lock; /* descriptor; the lock ends with the process */
 };
 
-/* Finds server.store.path, or: store in $STATE_DIRECTORY; /var/lib/msgserver/store as root; store
- * in $XDG_STATE_HOME/msgserver or ~/.local/state/msgserver. Makes the directory (mode 0700) and
- * locks it; a process that is just ending is waited for. Returns 0, or -1 with `why` filled. */
+/* Finds server.store.path, or: store in $STATE_DIRECTORY or $MESOS_SANDBOX;
+ * /var/lib/msgserver/store as root; store in $XDG_STATE_HOME/msgserver or ~/.local/state/msgserver.
+ * Makes the directory (mode 0700) and locks it; a process that is just ending is waited for.
+ * Returns 0, or -1 with `why` filled. */
 int store_directory_open(struct store_directory *directory, const struct settings *settings,
                          char *why, size_t why_room);
 void store_directory_close(struct store_directory *directory);
@@ -26,9 +28,9 @@ void store_directory_close(struct store_directory *directory);
 int store_set_aside(const struct store_directory *directory, const char *label, const char *reason,
                     char *why, size_t why_room);
 
-/* Takes the disk's room for the first `bytes` of the file, which must exist. Returns 0, or -1 with
- * `why` filled. */
-int store_allocate(const struct store_directory *directory, uint64_t bytes, char *why,
+/* Takes the disk's room for the first `bytes` of the file, which must exist; with `sync`, also the
+ * file's name and what it has are on the disk then. Returns 0, or -1 with `why` filled. */
+int store_allocate(const struct store_directory *directory, uint64_t bytes, bool sync, char *why,
                    size_t why_room);
 
 #endif

@@ -5,17 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "store/bus_guard.h"
 #include "store/lmdb_store.h"
 #include "store/pages.h"
-
-int lmdb_result(int code)
-{
-    if (code == 0)
-        return 0;
-    errno = code > 0 ? code : code == MDB_MAP_FULL ? ENOSPC : EIO;
-    return -1;
-}
 
 /* NULL when the file is sound, or is not there yet. */
 static const char *check_file(const char *path)
@@ -31,7 +23,9 @@ static const char *check_file(const char *path)
         void *map = mmap(NULL, (size_t)state.st_size, PROT_READ, MAP_SHARED, fd, 0);
         why = "it cannot be mapped";
         if (map != MAP_FAILED) {
+            bus_guard_cover(map, (size_t)state.st_size);
             why = store_pages_check(slice_of(map, (size_t)state.st_size));
+            bus_guard_cover(NULL, 0);
             munmap(map, (size_t)state.st_size);
         }
     }
@@ -53,8 +47,9 @@ static int open_records(struct lmdb_store *store)
     if (code == 0)
         code = mdb_env_stat(store->env, &stat);
     if (code == 0) {
+        store->page_bytes = stat.ms_psize;
         store->map_pages = info.me_mapsize / stat.ms_psize;
-        code = lmdb_store_count_pages(store, txn) == 0 ? 0 : errno;
+        code = lmdb_count_pages(store, txn);
     }
     /* Committed, so that the handle lives on. */
     if (code != 0)
@@ -64,24 +59,31 @@ static int open_records(struct lmdb_store *store)
     return lmdb_result(code);
 }
 
+static int allocate(const struct lmdb_store *store, char *why, size_t why_room)
+{
+    return store_allocate(&store->directory, store->size, store->sync, why, why_room);
+}
+
 static int open_environment(struct lmdb_store *store, char *why, size_t why_room)
 {
     unsigned flags =
         MDB_NOSUBDIR | MDB_WRITEMAP | MDB_NOLOCK | MDB_NOTLS | (store->sync ? 0 : MDB_NOSYNC);
     struct stat state;
     bool made = stat(store->directory.file, &state) != 0 || state.st_size == 0;
-    if (!made && store_allocate(&store->directory, store->size, why, why_room) != 0)
+    if (!made && allocate(store, why, why_room) != 0)
         return -1;
     int code = mdb_env_create(&store->env);
     if (code == 0)
         code = mdb_env_set_mapsize(store->env, store->size);
     if (code == 0)
         code = mdb_env_open(store->env, store->directory.file, flags, 0600);
-    if (code == 0 && made && store_allocate(&store->directory, store->size, why, why_room) != 0) {
+    if (code == 0 && made && allocate(store, why, why_room) != 0) {
         lmdb_store_close_file(store);
         unlink(store->directory.file);
         return -1;
     }
+    if (code == 0)
+        bus_guard_cover_file(store->directory.file);
     if (code == 0 && open_records(store) == 0)
         return 0;
     snprintf(why, why_room, "the store %s cannot be opened: %s", store->directory.file,
@@ -121,18 +123,5 @@ void lmdb_store_close_file(struct lmdb_store *store)
     if (store->env)
         mdb_env_close(store->env);
     store->env = NULL;
-}
-
-int lmdb_store_count_pages(struct lmdb_store *store, MDB_txn *txn)
-{
-    enum { FREE_TREE = 0, META_PAGES = 2 };
-    MDB_stat records, free_list;
-    int code = mdb_stat(txn, store->records, &records);
-    if (code == 0)
-        code = mdb_stat(txn, FREE_TREE, &free_list);
-    if (code == 0)
-        store->used_pages = META_PAGES + records.ms_branch_pages + records.ms_leaf_pages +
-                            records.ms_overflow_pages + free_list.ms_branch_pages +
-                            free_list.ms_leaf_pages + free_list.ms_overflow_pages;
-    return lmdb_result(code);
+    bus_guard_cover(NULL, 0);
 }

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "base/buffer.h"
 #include "store/lmdb_store.h"
 #include "store/pages.h"
 
@@ -7,12 +8,15 @@ struct scan {
     const struct store_reader *reader;
     void *context;
     struct store_contents *contents;
+    uint64_t last_receipt;
+    bool has_receipt;
     struct stored_session session; /* the last one */
     bool has_session;
-    uint64_t last_id;    /* of its messages, whole ones */
-    uint16_t next_part;  /* of the message after that; 0: none begun */
-    struct buffer body;  /* what came of it */
-    struct slice totals; /* in the file, which stays mapped */
+    uint64_t last_id;              /* of its messages, whole ones */
+    uint16_t next_part;            /* of the message after that; 0: none begun */
+    struct stored_message message; /* that one, in the file, which stays mapped */
+    struct buffer body;            /* what came of it */
+    struct slice totals;           /* in the file */
     uint64_t alive_ms;
     bool has_state;
 };
@@ -39,51 +43,83 @@ static const char *take_state(struct scan *scan, struct slice contents)
     return NULL;
 }
 
-static const char *take_session(struct scan *scan, struct slice address, struct slice contents)
+static const char *take_receipt(struct scan *scan, uint64_t number, struct slice contents)
 {
-    struct session_record record;
+    struct stored_receipt receipt = {.number = number};
+    if (receipt_record_read(contents, &receipt) != 0 || receipt.contents.len > STORED_RECEIPT_MAX)
+        return "a receipt cannot be read";
+    if (scan->has_receipt && number != scan->last_receipt + 1)
+        return "a receipt is missing";
+    scan->has_receipt = true;
+    scan->last_receipt = number;
+    if (scan->reader && scan->reader->on_receipt(scan->context, &receipt) != 0)
+        return STORE_NO_MEMORY;
+    return NULL;
+}
+
+static bool counts_are_plausible(const struct stored_counts *counts)
+{
+    return counts->confirmed < RECORD_ID_END && counts->gap < RECORD_ID_END - counts->confirmed &&
+           counts->replaced <= counts->dropped && counts->overflowed <= counts->dropped;
+}
+
+static const char *take_session(struct scan *scan, uint64_t number, struct slice contents)
+{
+    struct stored_session *session = &scan->session;
     if (scan->next_part != 0)
         return "a message lacks its end";
-    if (session_record_read(contents, &record) != 0 || !address_is_valid(address) ||
-        (record.home.len > 0 && !cluster_id_is_valid(record.home)))
+    if (session_record_read(contents, session) != 0 || !address_is_valid(session->address) ||
+        (session->home.len > 0 && !cluster_id_is_valid(session->home)) ||
+        !counts_are_plausible(&session->counts))
         return "a session cannot be read";
-    scan->session = (struct stored_session){.address = address,
-                                            .home = record.home,
-                                            .ttl_ms = record.ttl_ms,
-                                            .created_ms = record.created_ms,
-                                            .confirmed = record.confirmed};
+    session->number = number;
     scan->has_session = true;
-    scan->last_id = record.confirmed;
+    scan->last_id = session->counts.confirmed + session->counts.gap;
     scan->contents->sessions++;
-    if (scan->reader && scan->reader->on_session(scan->context, &scan->session) != 0)
+    if (scan->reader && scan->reader->on_session(scan->context, session) != 0)
         return STORE_NO_MEMORY;
     return NULL;
 }
 
 static const char *take_part(struct scan *scan, const struct record_key *key, struct slice contents)
 {
-    if (!scan->has_session || scan->session.home.len > 0 ||
-        !slice_equal(key->address, scan->session.address))
+    bool more;
+    struct slice bytes;
+    if (!scan->has_session || scan->session.home.len > 0 || key->number != scan->session.number)
         return "a message has no session";
-    if (key->id != scan->last_id + 1 || key->part != scan->next_part ||
-        contents.len < PART_HEADER_BYTES)
+    if (key->id != scan->last_id + 1 || key->part != scan->next_part)
         return "a message is missing";
-    bool more = contents.data[0] != 0;
-    struct slice bytes =
-        slice_of(contents.data + PART_HEADER_BYTES, contents.len - PART_HEADER_BYTES);
-    if (more || scan->next_part > 0) {
+    if (part_read(contents, key->part, &scan->message, &more, &bytes) != 0)
+        return "a message cannot be read";
+    if (more || key->part > 0) {
         if (buffer_append_slice(&scan->body, bytes) != 0)
             return STORE_NO_MEMORY;
         bytes = buffer_slice(&scan->body);
     }
     scan->next_part++;
     if (more)
-        return NULL;
-    if (scan->reader && scan->reader->on_message(scan->context, key->id, bytes) != 0)
+        return scan->next_part == 0 ? "a message has no end" : NULL;
+    scan->message.id = key->id;
+    scan->message.body = bytes;
+    if (scan->reader && scan->reader->on_message(scan->context, &scan->message) != 0)
         return STORE_NO_MEMORY;
     scan->last_id++;
     scan->next_part = 0;
     buffer_truncate(&scan->body, 0);
+    return NULL;
+}
+
+static const char *take_key(struct scan *scan, const struct record_key *name, struct slice contents)
+{
+    struct stored_key key = {.key = name->key};
+    if (scan->next_part != 0)
+        return "a message lacks its end";
+    if (!scan->has_session || name->number != scan->session.number)
+        return "a key has no session";
+    if (key_record_read(contents, &key) != 0)
+        return "a key cannot be read";
+    if (scan->reader && scan->reader->on_key(scan->context, &key) != 0)
+        return STORE_NO_MEMORY;
     return NULL;
 }
 
@@ -98,10 +134,14 @@ static const char *take_record(struct scan *scan, struct slice key, struct slice
         return take_info(scan, contents);
     case RECORD_STATE:
         return take_state(scan, contents);
+    case RECORD_RECEIPT:
+        return take_receipt(scan, record.number, contents);
     case RECORD_SESSION:
-        return take_session(scan, record.address, contents);
+        return take_session(scan, record.number, contents);
     case RECORD_PART:
         return take_part(scan, &record, contents);
+    case RECORD_KEY:
+        return take_key(scan, &record, contents);
     default:
         return "it has a record of an unknown kind";
     }

@@ -1,4 +1,4 @@
-/* Inside of the crash-safe engine: what lmdb.c, lmdb_open.c and lmdb_scan.c share.
+/* Inside of the crash-safe engine: what the files lmdb*.c share.
  *
  * The relay is the only process that opens the file, with a lock of our own, so LMDB's is off. All
  * changes of a loop round are one transaction. With MDB_WRITEMAP they are made in shared memory
@@ -29,15 +29,18 @@ struct lmdb_store {
     MDB_env *env;
     MDB_dbi records;
     MDB_txn *batch;       /* NULL between batches */
+    MDB_cursor *cursor;   /* of the batch */
     unsigned changes;     /* in the batch */
+    uint64_t page_bytes;  /* of one */
     uint64_t map_pages;   /* all there are */
     uint64_t used_pages;  /* before the batch */
     uint64_t batch_pages; /* that the batch may take, at most */
-    struct buffer scratch;
 };
 
-/* Sets errno to what an LMDB call returned. Returns 0, or -1. */
-int lmdb_result(int code);
+static inline struct lmdb_store *lmdb_of(struct store *store)
+{
+    return (struct lmdb_store *)store;
+}
 
 static inline MDB_val lmdb_value(struct slice bytes)
 {
@@ -49,12 +52,53 @@ static inline struct slice lmdb_slice(MDB_val value)
     return slice_of(value.mv_data, value.mv_size);
 }
 
+/* Sets errno to what an LMDB call returned. Returns 0, or -1. */
+int lmdb_result(int code);
+
+/* --- lmdb_batch.c: one transaction per batch --- */
+
+/* Whether a change that adds data may take that many pages; else errno is ENOSPC. What frees or
+ * settles data is not asked, and always finds the pages that the first kind must leave. */
+bool lmdb_has_room(struct lmdb_store *store, uint64_t pages);
+/* The same for what comes with a change that was made already: may take a half of these pages. */
+bool lmdb_has_reserve(struct lmdb_store *store, uint64_t pages);
+
+/* Every change: lmdb_change_begin(), LMDB's calls, and lmdb_change_end() with what they returned
+ * and the pages that they may have taken. Return 0, or -1 with errno. */
+int lmdb_change_begin(struct lmdb_store *store);
+int lmdb_change_end(struct lmdb_store *store, int code, uint64_t pages);
+
+/* Puts a record, as records.h wrote it, and fills in its checksum. Returns LMDB's code. */
+int lmdb_put_record(struct lmdb_store *store, const struct record_key *key, char *value,
+                    size_t len);
+
+int lmdb_end_batch(struct store *base, struct slice totals);
+void lmdb_abort_batch(struct lmdb_store *store);
+struct store_usage lmdb_usage(const struct store *base);
+/* Counts the pages in use, as `txn` sees them. Returns LMDB's code. */
+int lmdb_count_pages(struct lmdb_store *store, MDB_txn *txn);
+
+/* --- lmdb_changes.c --- */
+
+int lmdb_session_created(struct store *base, const struct stored_session *session);
+int lmdb_session_changed(struct store *base, const struct stored_session *session);
+int lmdb_session_deleted(struct store *base, uint64_t session);
+int lmdb_messages_added(struct store *base, uint64_t session, const struct stored_message *messages,
+                        size_t count);
+int lmdb_message_changed(struct store *base, uint64_t session,
+                         const struct stored_message *message);
+int lmdb_messages_removed(struct store *base, uint64_t session, uint64_t id);
+int lmdb_key_added(struct store *base, uint64_t session, const struct stored_key *key);
+int lmdb_key_removed(struct store *base, uint64_t session, struct slice key);
+int lmdb_receipt_added(struct store *base, const struct stored_receipt *receipt);
+int lmdb_receipts_removed(struct store *base, uint64_t number);
+
+/* --- lmdb_open.c, lmdb_scan.c --- */
+
 /* Opens the environment on a file that is there and sound, or makes one. What is damaged is set
  * aside. Returns 0, or -1 with `why` filled. */
 int lmdb_store_open_file(struct lmdb_store *store, char *why, size_t why_room);
 void lmdb_store_close_file(struct lmdb_store *store);
-/* Counts the pages in use, as `txn` sees them. */
-int lmdb_store_count_pages(struct lmdb_store *store, MDB_txn *txn);
 
 /* Reads every record in order, checks that it is sound and where it belongs, and hands it to
  * `reader` unless that is NULL. Returns NULL, or what is wrong: STORE_NO_MEMORY when the reader

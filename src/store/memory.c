@@ -34,39 +34,81 @@ static int memory_recover(struct store *store, struct slice cluster_id,
     return 0;
 }
 
-static int memory_session_created(struct store *store, struct slice address, struct slice home,
-                                  uint64_t ttl_ms)
+static int memory_session_created(struct store *store, const struct stored_session *session)
 {
     (void)store;
-    (void)address;
-    (void)home;
-    (void)ttl_ms;
+    (void)session;
     return 0;
 }
 
-static int memory_session_deleted(struct store *store, struct slice address)
+static int memory_session_changed(struct store *store, const struct stored_session *session)
 {
     (void)store;
-    (void)address;
+    (void)session;
     return 0;
 }
 
-static int memory_accepted(struct store *store, struct slice address, uint64_t first_id,
-                           struct blob *const *bodies, size_t count)
+static int memory_session_deleted(struct store *store, uint64_t session)
 {
     (void)store;
-    (void)address;
-    (void)first_id;
-    (void)bodies;
+    (void)session;
+    return 0;
+}
+
+static int memory_messages_added(struct store *store, uint64_t session,
+                                 const struct stored_message *messages, size_t count)
+{
+    (void)store;
+    (void)session;
+    (void)messages;
     (void)count;
     return 0;
 }
 
-static int memory_confirmed(struct store *store, struct slice address, uint64_t id)
+static int memory_message_changed(struct store *store, uint64_t session,
+                                  const struct stored_message *message)
 {
     (void)store;
-    (void)address;
+    (void)session;
+    (void)message;
+    return 0;
+}
+
+static int memory_messages_removed(struct store *store, uint64_t session, uint64_t id)
+{
+    (void)store;
+    (void)session;
     (void)id;
+    return 0;
+}
+
+static int memory_key_added(struct store *store, uint64_t session, const struct stored_key *key)
+{
+    (void)store;
+    (void)session;
+    (void)key;
+    return 0;
+}
+
+static int memory_key_removed(struct store *store, uint64_t session, struct slice key)
+{
+    (void)store;
+    (void)session;
+    (void)key;
+    return 0;
+}
+
+static int memory_receipt_added(struct store *store, const struct stored_receipt *receipt)
+{
+    (void)store;
+    (void)receipt;
+    return 0;
+}
+
+static int memory_receipts_removed(struct store *store, uint64_t number)
+{
+    (void)store;
+    (void)number;
     return 0;
 }
 
@@ -77,14 +119,27 @@ static int memory_end_batch(struct store *store, struct slice totals)
     return 0;
 }
 
+static struct store_usage memory_usage(const struct store *store)
+{
+    (void)store;
+    return (struct store_usage){0};
+}
+
 const struct store_engine STORE_MEMORY = {
     .name = "memory",
     .open = memory_open,
     .close = memory_close,
     .recover = memory_recover,
     .session_created = memory_session_created,
+    .session_changed = memory_session_changed,
     .session_deleted = memory_session_deleted,
-    .accepted = memory_accepted,
-    .confirmed = memory_confirmed,
+    .messages_added = memory_messages_added,
+    .message_changed = memory_message_changed,
+    .messages_removed = memory_messages_removed,
+    .key_added = memory_key_added,
+    .key_removed = memory_key_removed,
+    .receipt_added = memory_receipt_added,
+    .receipts_removed = memory_receipts_removed,
     .end_batch = memory_end_batch,
+    .usage = memory_usage,
 };

@@ -1,24 +1,28 @@
 #include "store/records.h"
 
+#include <endian.h>
 #include <errno.h>
 
+#include "base/checksum.h"
 #include "codecs/frame.h"
 
 static const char INFO_KEY[] = "\1info", STATE_KEY[] = "\1state";
+enum { RECEIPT_PREFIX = 'r', SESSION_PREFIX = 's', IDEMPOTENCY_MARK = 0xff };
 
-static char *put_big_endian(char *at, uint64_t value, size_t bytes)
+/* --- keys ------------------------------------------------------------------------------------- */
+
+static char *put_big_endian(char *at, uint64_t value)
 {
-    for (size_t i = bytes; i-- > 0; value >>= 8)
-        at[i] = (char)(value & 0xff);
-    return at + bytes;
+    value = htobe64(value);
+    memcpy(at, &value, sizeof value);
+    return at + sizeof value;
 }
 
-static uint64_t get_big_endian(const char *at, size_t bytes)
+static uint64_t get_big_endian(const char *at)
 {
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value = value << 8 | (unsigned char)at[i];
-    return value;
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return be64toh(value);
 }
 
 struct slice record_key_write(const struct record_key *key, char text[RECORD_KEY_MAX])
@@ -26,12 +30,17 @@ struct slice record_key_write(const struct record_key *key, char text[RECORD_KEY
     if (key->kind == RECORD_INFO || key->kind == RECORD_STATE)
         return slice_from_string(key->kind == RECORD_INFO ? INFO_KEY : STATE_KEY);
     char *at = text;
-    memcpy(at, key->address.data, key->address.len);
-    at += key->address.len;
-    *at++ = '\0';
+    *at++ = key->kind == RECORD_RECEIPT ? RECEIPT_PREFIX : SESSION_PREFIX;
+    at = put_big_endian(at, key->number);
     if (key->kind == RECORD_PART) {
-        at = put_big_endian(at, key->id, 8);
-        at = put_big_endian(at, key->part, 2);
+        uint16_t part = htobe16(key->part);
+        at = put_big_endian(at, key->id);
+        memcpy(at, &part, sizeof part);
+        at += sizeof part;
+    } else if (key->kind == RECORD_KEY) {
+        *at++ = (char)IDEMPOTENCY_MARK;
+        memcpy(at, key->key.data, key->key.len);
+        at += key->key.len;
     }
     return slice_of(text, (size_t)(at - text));
 }
@@ -39,46 +48,38 @@ struct slice record_key_write(const struct record_key *key, char text[RECORD_KEY
 struct record_key record_key_read(struct slice key)
 {
     struct record_key read = {.kind = RECORD_BROKEN};
-    const char *end = key.len > 0 ? memchr(key.data, '\0', key.len) : NULL;
     if (slice_equals_string(key, INFO_KEY) || slice_equals_string(key, STATE_KEY)) {
         read.kind = slice_equals_string(key, INFO_KEY) ? RECORD_INFO : RECORD_STATE;
-    } else if (end && end > key.data && end - key.data <= ADDRESS_MAX) {
-        read.address = slice_of(key.data, (size_t)(end - key.data));
-        size_t rest = key.len - read.address.len - 1;
-        if (rest == 0) {
-            read.kind = RECORD_SESSION;
-        } else if (rest == 10) {
-            read.kind = RECORD_PART;
-            read.id = get_big_endian(end + 1, 8);
-            read.part = (uint16_t)get_big_endian(end + 9, 2);
-        }
+        return read;
+    }
+    if (key.len < RECORD_SESSION_KEY ||
+        (*key.data != RECEIPT_PREFIX && *key.data != SESSION_PREFIX))
+        return read;
+    read.number = get_big_endian(key.data + 1);
+    const char *rest = key.data + RECORD_SESSION_KEY;
+    size_t rest_len = key.len - RECORD_SESSION_KEY;
+    if (rest_len == 0) {
+        read.kind = *key.data == RECEIPT_PREFIX ? RECORD_RECEIPT : RECORD_SESSION;
+    } else if (*key.data == RECEIPT_PREFIX) {
+        return read;
+    } else if ((unsigned char)*rest == IDEMPOTENCY_MARK) {
+        read.key = slice_of(rest + 1, rest_len - 1);
+        if (read.key.len >= 1 && read.key.len <= STORED_KEY_MAX)
+            read.kind = RECORD_KEY;
+    } else if (key.len == RECORD_PART_KEY) {
+        read.kind = RECORD_PART;
+        read.id = get_big_endian(rest);
+        memcpy(&read.part, rest + sizeof read.id, sizeof read.part);
+        read.part = be16toh(read.part);
     }
     return read;
 }
 
-/* Both steps can be undone, so that two inputs that differ in one word never meet. */
-static uint64_t mix(uint64_t sum, uint64_t word)
-{
-    sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
-    return sum ^ sum >> 29;
-}
-
-static uint64_t mix_bytes(uint64_t sum, struct slice bytes)
-{
-    uint64_t word;
-    for (; bytes.len >= sizeof word; bytes.data += sizeof word, bytes.len -= sizeof word) {
-        memcpy(&word, bytes.data, sizeof word);
-        sum = mix(sum, word);
-    }
-    word = 0;
-    if (bytes.len > 0)
-        memcpy(&word, bytes.data, bytes.len);
-    return mix(sum, word);
-}
+/* --- checksums -------------------------------------------------------------------------------- */
 
 uint64_t record_sum(struct slice key, struct slice contents)
 {
-    return mix_bytes(mix_bytes(mix(key.len, contents.len), key), contents);
+    return checksum(checksum(0, key), contents);
 }
 
 bool record_open(struct slice key, struct slice value, struct slice *contents)
@@ -91,26 +92,105 @@ bool record_open(struct slice key, struct slice value, struct slice *contents)
     return sum == record_sum(key, *contents);
 }
 
-static int begin_record(struct buffer *out)
+/* --- contents --------------------------------------------------------------------------------- */
+
+/* Writes what a frame_reader reads, but without a buffer: this is done for every change. */
+struct pen {
+    char *at;
+    size_t left;
+    bool full;
+};
+
+static struct pen begin_record(char value[RECORD_MAX])
 {
-    buffer_truncate(out, 0);
-    return put_u64(out, 0);
+    return (struct pen){value + RECORD_SUM_BYTES, RECORD_MAX - RECORD_SUM_BYTES, false};
 }
 
-int info_record_write(struct buffer *out, struct slice cluster_id)
+static size_t end_record(const struct pen *pen, const char value[RECORD_MAX])
 {
-    return begin_record(out) | put_u32(out, STORE_SCHEMA) | put_slice(out, cluster_id);
+    if (!pen->full)
+        return (size_t)(pen->at - value);
+    errno = EMSGSIZE;
+    return 0;
 }
 
-int state_record_write(struct buffer *out, uint64_t alive_ms, struct slice totals)
+static void write_bytes(struct pen *pen, const void *bytes, size_t len)
 {
-    return begin_record(out) | put_u64(out, alive_ms) | put_slice(out, totals);
+    if (len > pen->left) {
+        pen->full = true;
+    } else if (len > 0) {
+        memcpy(pen->at, bytes, len);
+        pen->at += len;
+        pen->left -= len;
+    }
 }
 
-int session_record_write(struct buffer *out, const struct session_record *record)
+static void write_u32(struct pen *pen, uint32_t value)
 {
-    return begin_record(out) | put_u64(out, record->ttl_ms) | put_u64(out, record->created_ms) |
-           put_u64(out, record->confirmed) | put_slice(out, record->home);
+    value = htole32(value);
+    write_bytes(pen, &value, sizeof value);
+}
+
+static void write_u64(struct pen *pen, uint64_t value)
+{
+    value = htole64(value);
+    write_bytes(pen, &value, sizeof value);
+}
+
+static void write_slice(struct pen *pen, struct slice bytes)
+{
+    write_u32(pen, (uint32_t)bytes.len);
+    write_bytes(pen, bytes.data, bytes.len);
+}
+
+size_t info_record_write(char value[RECORD_MAX], struct slice cluster_id)
+{
+    struct pen pen = begin_record(value);
+    write_u32(&pen, STORE_SCHEMA);
+    write_slice(&pen, cluster_id);
+    return end_record(&pen, value);
+}
+
+size_t state_record_write(char value[RECORD_MAX], uint64_t alive_ms, struct slice totals)
+{
+    struct pen pen = begin_record(value);
+    write_u64(&pen, alive_ms);
+    write_slice(&pen, totals);
+    return end_record(&pen, value);
+}
+
+/* Of a fixed length for a session, so that a change of its counts moves nothing in its page. */
+size_t session_record_write(char value[RECORD_MAX], const struct stored_session *session)
+{
+    const struct stored_counts *counts = &session->counts;
+    struct pen pen = begin_record(value);
+    write_u64(&pen, session->ttl_ms);
+    write_u64(&pen, session->created_ms);
+    write_u64(&pen, counts->confirmed);
+    write_u64(&pen, counts->gap);
+    write_u64(&pen, counts->dropped);
+    write_u64(&pen, counts->replaced);
+    write_u64(&pen, counts->overflowed);
+    write_slice(&pen, session->address);
+    write_slice(&pen, session->home);
+    return end_record(&pen, value);
+}
+
+size_t key_record_write(char value[RECORD_MAX], const struct stored_key *key)
+{
+    struct pen pen = begin_record(value);
+    write_u64(&pen, key->used_ms);
+    write_u64(&pen, key->first_id);
+    write_u32(&pen, key->count);
+    write_u64(&pen, key->digest);
+    return end_record(&pen, value);
+}
+
+size_t receipt_record_write(char value[RECORD_MAX], const struct stored_receipt *receipt)
+{
+    struct pen pen = begin_record(value);
+    write_slice(&pen, receipt->contents);
+    return end_record(&pen, value);
 }
 
 int info_record_read(struct slice contents, uint32_t *schema, struct slice *cluster_id)
@@ -129,12 +209,124 @@ int state_record_read(struct slice contents, uint64_t *alive_ms, struct slice *t
     return reader_finish(&reader);
 }
 
-int session_record_read(struct slice contents, struct session_record *record)
+int session_record_read(struct slice contents, struct stored_session *session)
 {
     struct frame_reader reader = reader_of(contents);
-    record->ttl_ms = get_u64(&reader);
-    record->created_ms = get_u64(&reader);
-    record->confirmed = get_u64(&reader);
-    record->home = get_slice(&reader);
+    session->ttl_ms = get_u64(&reader);
+    session->created_ms = get_u64(&reader);
+    session->counts.confirmed = get_u64(&reader);
+    session->counts.gap = get_u64(&reader);
+    session->counts.dropped = get_u64(&reader);
+    session->counts.replaced = get_u64(&reader);
+    session->counts.overflowed = get_u64(&reader);
+    session->address = get_slice(&reader);
+    session->home = get_slice(&reader);
     return reader_finish(&reader);
+}
+
+int key_record_read(struct slice contents, struct stored_key *key)
+{
+    struct frame_reader reader = reader_of(contents);
+    key->used_ms = get_u64(&reader);
+    key->first_id = get_u64(&reader);
+    key->count = get_u32(&reader);
+    key->digest = get_u64(&reader);
+    return reader_finish(&reader);
+}
+
+int receipt_record_read(struct slice contents, struct stored_receipt *receipt)
+{
+    struct frame_reader reader = reader_of(contents);
+    receipt->contents = get_slice(&reader);
+    return reader_finish(&reader);
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+enum {
+    PART_MORE = 0x01,
+    PART_DROPPED = 0x02,
+    PART_EXPIRES = 0x04,
+    PART_REPLACE_KEY = 0x08,
+    PART_RECEIPT = 0x10,
+    PART_FLAGS = 0x1f,
+};
+
+size_t part_header_len(const struct stored_message *message, uint16_t part)
+{
+    if (part > 0 || message->dropped)
+        return 1;
+    return 1 + sizeof message->made_ms + (message->expires_ms ? sizeof message->expires_ms : 0) +
+           (message->replace_key.len ? 1 + message->replace_key.len : 0) +
+           (message->receipt.len ? 1 + message->receipt.len : 0);
+}
+
+static char *put_short(char *at, struct slice text)
+{
+    *at++ = (char)text.len;
+    memcpy(at, text.data, text.len);
+    return at + text.len;
+}
+
+void part_header_write(char *at, const struct stored_message *message, uint16_t part, bool more)
+{
+    char *flags = at++;
+    *flags = more ? PART_MORE : 0;
+    if (message->dropped)
+        *flags |= PART_DROPPED;
+    if (part > 0 || message->dropped)
+        return;
+    at = put_big_endian(at, message->made_ms);
+    if (message->expires_ms) {
+        *flags |= PART_EXPIRES;
+        at = put_big_endian(at, message->expires_ms);
+    }
+    if (message->replace_key.len) {
+        *flags |= PART_REPLACE_KEY;
+        at = put_short(at, message->replace_key);
+    }
+    if (message->receipt.len) {
+        *flags |= PART_RECEIPT;
+        put_short(at, message->receipt);
+    }
+}
+
+static int take_u64(struct slice *bytes, uint64_t *value)
+{
+    if (bytes->len < sizeof *value)
+        return -1;
+    *value = get_big_endian(bytes->data);
+    *bytes = slice_of(bytes->data + sizeof *value, bytes->len - sizeof *value);
+    return 0;
+}
+
+static int take_short(struct slice *bytes, struct slice *text)
+{
+    size_t len = bytes->len > 0 ? (unsigned char)*bytes->data : 0;
+    if (len == 0 || len > STORED_KEY_MAX || len > bytes->len - 1)
+        return -1;
+    *text = slice_of(bytes->data + 1, len);
+    *bytes = slice_of(bytes->data + 1 + len, bytes->len - 1 - len);
+    return 0;
+}
+
+int part_read(struct slice contents, uint16_t part, struct stored_message *message, bool *more,
+              struct slice *bytes)
+{
+    if (contents.len == 0)
+        return -1;
+    unsigned flags = (unsigned char)*contents.data;
+    *more = flags & PART_MORE;
+    *bytes = slice_of(contents.data + 1, contents.len - 1);
+    if (part > 0)
+        return flags & ~(unsigned)PART_MORE ? -1 : 0;
+    *message = (struct stored_message){.dropped = flags & PART_DROPPED};
+    if (message->dropped)
+        return flags == PART_DROPPED && bytes->len == 0 ? 0 : -1;
+    if ((flags & ~(unsigned)PART_FLAGS) || take_u64(bytes, &message->made_ms) != 0 ||
+        ((flags & PART_EXPIRES) && take_u64(bytes, &message->expires_ms) != 0) ||
+        ((flags & PART_REPLACE_KEY) && take_short(bytes, &message->replace_key) != 0) ||
+        ((flags & PART_RECEIPT) && take_short(bytes, &message->receipt) != 0))
+        return -1;
+    return 0;
 }

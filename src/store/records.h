@@ -1,34 +1,50 @@
 /* The records of the crash-safe store: their keys, their checksums, their contents.
  *
- *   "\1info"                           schema, cluster ID
- *   "\1state"                          when the store last lived, the relay's totals
- *   address NUL                        a session
- *   address NUL id (u64) part (u16)    a part of a message's body; big-endian, so that keys sort
+ *   "\1info"                        schema, cluster ID
+ *   "\1state"                       when the store last lived, the relay's totals
+ *   'r' number                      a receipt
+ *   's' number                      a session
+ *   's' number id (u64) part (u16)  a message, or a part of one; IDs are below 0xff << 56
+ *   's' number 0xff key             an idempotency key of the session
  *
- * A session's record comes right before its messages. Every value starts with a checksum over key
- * and value, because LMDB has none. Bodies are cut into parts that fit into LMDB's own pages, so
- * that the store never needs a run of free pages for one. */
+ * Numbers are u64; all of them are big-endian, so that keys sort. A session's record comes right
+ * before its messages, and these before its keys. Every value starts with a checksum over key and
+ * value, because LMDB has none. Bodies are cut into parts that fit into LMDB's own pages, so that
+ * the store never needs a run of free pages for one. */
 #ifndef MSGSERVER_STORE_RECORDS_H
 #define MSGSERVER_STORE_RECORDS_H
 
-#include "base/buffer.h"
 #include "codecs/session_key.h"
+#include "store/store.h"
 
 enum {
-    STORE_SCHEMA = 1,
+    STORE_SCHEMA = 2,
     RECORD_SUM_BYTES = 8,
-    RECORD_KEY_MAX = ADDRESS_MAX + 1 + 8 + 2,
-    /* Two of them and their keys fill a page of 4096 bytes. */
-    PART_BYTES_MAX = 1536,
+    RECORD_SESSION_KEY = 1 + 8, /* bytes of its key, with which all keys of the session begin */
+    RECORD_PART_KEY = RECORD_SESSION_KEY + 8 + 2,
+    RECORD_KEY_MAX = RECORD_SESSION_KEY + 1 + STORED_KEY_MAX,
+    RECORD_MAX = 4096, /* a value that is no part */
+    /* What follows the checksum in a part; two of them and their keys fill a page of 4096 bytes. */
+    PART_MAX = 1984,
 };
+#define RECORD_ID_END (UINT64_C(0xff) << 56)
 
-enum record_kind { RECORD_INFO, RECORD_STATE, RECORD_SESSION, RECORD_PART, RECORD_BROKEN };
+enum record_kind {
+    RECORD_INFO,
+    RECORD_STATE,
+    RECORD_RECEIPT,
+    RECORD_SESSION,
+    RECORD_PART,
+    RECORD_KEY,
+    RECORD_BROKEN
+};
 
 struct record_key {
     enum record_kind kind;
-    struct slice address; /* of a session or a part */
-    uint64_t id;          /* of a part, as `part` */
-    uint16_t part;
+    uint64_t number;  /* of the receipt or the session */
+    uint64_t id;      /* of a part, as `part` */
+    uint16_t part;    /* 0, 1 … */
+    struct slice key; /* idempotency key */
 };
 
 /* Writes the key into `text` and returns it. */
@@ -41,23 +57,29 @@ uint64_t record_sum(struct slice key, struct slice contents);
 /* Checks the checksum and takes it off. */
 bool record_open(struct slice key, struct slice value, struct slice *contents);
 
-struct session_record {
-    uint64_t ttl_ms;
-    uint64_t created_ms; /* wall clock */
-    uint64_t confirmed;  /* every ID up to this one */
-    struct slice home;
-};
-/* The contents of an info, state or session record, after room for the checksum. `out` is emptied
- * first. Return 0, or -1 with errno ENOMEM. */
-int info_record_write(struct buffer *out, struct slice cluster_id);
-int state_record_write(struct buffer *out, uint64_t alive_ms, struct slice totals);
-int session_record_write(struct buffer *out, const struct session_record *record);
-/* Return 0, or -1 with errno EPROTO. */
+/* Writes a record of that kind into `value`, after room for its checksum. Returns its length, or 0
+ * with errno EMSGSIZE when it is too long. */
+size_t info_record_write(char value[RECORD_MAX], struct slice cluster_id);
+size_t state_record_write(char value[RECORD_MAX], uint64_t alive_ms, struct slice totals);
+size_t session_record_write(char value[RECORD_MAX], const struct stored_session *session);
+size_t key_record_write(char value[RECORD_MAX], const struct stored_key *key);
+size_t receipt_record_write(char value[RECORD_MAX], const struct stored_receipt *receipt);
+
+/* Return 0, or -1 with errno EPROTO. What the record's key says is the caller's to fill in. */
 int info_record_read(struct slice contents, uint32_t *schema, struct slice *cluster_id);
 int state_record_read(struct slice contents, uint64_t *alive_ms, struct slice *totals);
-int session_record_read(struct slice contents, struct session_record *record);
+int session_record_read(struct slice contents, struct stored_session *session);
+int key_record_read(struct slice contents, struct stored_key *key);
+int receipt_record_read(struct slice contents, struct stored_receipt *receipt);
 
-/* A part's contents: whether another one follows (u8), and bytes of the body. */
-enum { PART_HEADER_BYTES = 1 };
+/* A part's contents: flags (u8); in the first one what the flags tell of the message; and bytes of
+ * the body. Returns how many bytes come before those of the body. */
+size_t part_header_len(const struct stored_message *message, uint16_t part);
+/* Writes these. `more`: another part follows. */
+void part_header_write(char *at, const struct stored_message *message, uint16_t part, bool more);
+/* Fills `message` but for its ID and its body, when `part` is 0; `bytes` are the body's. Returns 0,
+ * or -1. */
+int part_read(struct slice contents, uint16_t part, struct stored_message *message, bool *more,
+              struct slice *bytes);
 
 #endif

@@ -1,37 +1,94 @@
 /* Where sessions and messages survive the relay process: the seam for engines.
  *
- * Every change of what must survive goes through here, from one place (session_registry.c), in the
- * order in which it happens. A change counts as made when end_batch() returned 0, which the relay
- * calls once per loop round, before anything that was written to a data channel in that round
- * leaves the process, and before any envelope does: so an answer "queued" is never sent for what is
- * not stored. */
+ * Every change of what must survive goes through here, in the order in which it happens. A change
+ * counts as made when end_batch() returned 0, which the relay calls once per loop round, before
+ * anything that was written to a data channel in that round leaves the process, and before any
+ * envelope does: so an answer "queued" is never sent for what is not stored.
+ *
+ * Times are milliseconds of clock_steady_ms(): the wall clock, but without jumps while a process
+ * lives. */
 #ifndef MSGSERVER_STORE_STORE_H
 #define MSGSERVER_STORE_STORE_H
 
-#include "base/blob.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
 
 struct settings;
 struct store;
 
-/* Takes what recover() finds: each session, then its messages in the order of their IDs, which
- * follow each other and `confirmed`. Return 0, or -1 with errno to give up. */
-struct stored_session {
-    struct slice address;
-    struct slice home;
-    uint64_t ttl_ms;
-    uint64_t created_ms; /* wall clock */
-    uint64_t confirmed;
+enum {
+    STORED_KEY_MAX = 128,      /* an idempotency key, a replace key or a receipt's tag */
+    STORED_RECEIPT_MAX = 1024, /* the contents of a receipt */
 };
+
+/* Where a mailbox's run of IDs stands. The waiting ones are confirmed + 1 … last ID; of these the
+ * first `gap` were dropped (their bodies are gone, and clients are still owed the IDs), and each of
+ * the others has a record, also when its message was dropped. */
+struct stored_counts {
+    uint64_t confirmed; /* every ID up to this one is settled: the client has it */
+    uint64_t gap;
+    uint64_t dropped; /* in the mailbox's whole life, for whatever reason, replaced ones included */
+    uint64_t replaced;   /* of these, those whose ID another message took over */
+    uint64_t overflowed; /* of `dropped`, those for want of room: the client is told this number */
+};
+
+struct stored_session {
+    uint64_t number; /* names it in all other calls; chosen by the caller, unique in the store */
+    struct slice address;
+    struct slice home; /* empty for a session whose mailbox is here */
+    uint64_t ttl_ms;
+    uint64_t created_ms;
+    struct stored_counts counts;
+};
+
+struct stored_message {
+    uint64_t id;
+    struct slice body;
+    bool dropped; /* a placeholder: the ID is owed, everything below is empty */
+    uint64_t made_ms;
+    uint64_t expires_ms;      /* 0: never */
+    struct slice replace_key; /* empty: none; as `receipt` */
+    struct slice receipt;
+};
+
+/* An idempotency key that a sender used for a session. */
+struct stored_key {
+    struct slice key;
+    uint64_t used_ms;
+    uint64_t first_id; /* its messages got this ID and those after it */
+    uint32_t count;
+    uint64_t digest; /* of what was sent under the key */
+};
+
+/* A receipt: opaque to the store. Numbers ascend by one. */
+struct stored_receipt {
+    uint64_t number;
+    struct slice contents;
+};
+
+/* Takes what recover() finds: receipts by number; each session, then its messages in the order of
+ * their IDs (counts.confirmed + counts.gap + 1 and those after it), then its keys. Return 0, or -1
+ * with errno to give up. */
 struct store_reader {
+    int (*on_receipt)(void *context, const struct stored_receipt *receipt);
     int (*on_session)(void *context, const struct stored_session *session);
-    int (*on_message)(void *context, uint64_t id, struct slice body);
+    int (*on_message)(void *context, const struct stored_message *message);
+    int (*on_key)(void *context, const struct stored_key *key);
     /* At the end, when there is something stored: what end_batch() was last given, and when the
-     * store was last in use (wall clock). */
+     * store was last in use. */
     int (*on_state)(void *context, struct slice totals, uint64_t alive_ms);
 };
 
+struct store_usage {
+    uint64_t used_bytes; /* after the last batch; 0 for an engine without a file, as size_bytes */
+    uint64_t size_bytes;
+};
+
 /* Each returns 0, or -1 with errno; a change that failed has not happened, and its caller takes it
- * back. `address` names the session in all of them. */
+ * back. ENOSPC: the store is full for what adds data (session_created, messages_added,
+ * message_changed to a live message); what frees or settles data has room kept for it. */
 struct store_engine {
     const char *name; /* as in server.store.engine */
     /* NULL with `why` filled (a sentence). */
@@ -41,17 +98,33 @@ struct store_engine {
      * with `why` filled. */
     int (*recover)(struct store *store, struct slice cluster_id, const struct store_reader *reader,
                    void *context, char *why, size_t why_room);
-    /* `home`: empty for a session whose mailbox is here. */
-    int (*session_created)(struct store *store, struct slice address, struct slice home,
-                           uint64_t ttl_ms);
-    int (*session_deleted)(struct store *store, struct slice address);
-    /* The bodies got the IDs from `first_id` on; the mailbox's counter is first_id + count - 1. */
-    int (*accepted)(struct store *store, struct slice address, uint64_t first_id,
-                    struct blob *const *bodies, size_t count);
-    /* Everything up to and with `id` is gone. */
-    int (*confirmed)(struct store *store, struct slice address, uint64_t id);
+
+    int (*session_created)(struct store *store, const struct stored_session *session);
+    /* Only `counts` may differ from what session_created() was given. */
+    int (*session_changed)(struct store *store, const struct stored_session *session);
+    /* With its messages and keys. */
+    int (*session_deleted)(struct store *store, uint64_t session);
+
+    /* IDs follow each other, and the highest that was added before. */
+    int (*messages_added)(struct store *store, uint64_t session,
+                          const struct stored_message *messages, size_t count);
+    /* Puts another message, or a placeholder, under an ID that has a record. */
+    int (*message_changed)(struct store *store, uint64_t session,
+                           const struct stored_message *message);
+    /* The lowest IDs, up to and with `id`, are gone; session_changed() says in the same batch why.
+     */
+    int (*messages_removed)(struct store *store, uint64_t session, uint64_t id);
+
+    int (*key_added)(struct store *store, uint64_t session, const struct stored_key *key);
+    int (*key_removed)(struct store *store, uint64_t session, struct slice key);
+
+    int (*receipt_added)(struct store *store, const struct stored_receipt *receipt);
+    /* Those up to and with `number`. */
+    int (*receipts_removed)(struct store *store, uint64_t number);
+
     /* `totals`: what the relay wants back after a restart, true for this batch. */
     int (*end_batch)(struct store *store, struct slice totals);
+    struct store_usage (*usage)(const struct store *store);
 };
 
 struct store {

@@ -246,7 +246,7 @@ const BAD_CALLS = [
         '{"to":[],"message":[["x"]]}', '{"to":1,"message":[["x"]]}', '{"to":null,"message":[["x"]]}', '{"to":[1],"message":[["x"]]}',
         '{"to":{"a":"b"},"message":[["x"]]}', '{"to":["a:b",[]],"message":[["x"]]}', '{"to":"a:b","to":"a:b","message":[["x"]]}',
         '{"to":"a:b","message":[["x"]],"message":[["y"]]}', '{"to":"a:b","message":[["x"]],"messages":[[["y"]]]}',
-        '{"to":"a:b","mesage":[["x"]]}', '{"to":"a:b","message":[["x"]],"ttl":1}'].map((text) =>
+        '{"to":"a:b","mesage":[["x"]]}', '{"to":"a:b","message":[["x"]],"tttl":1}'].map((text) =>
         ['POST', '/messages', text, 400, 'badRequest']),
     ...['null', '1', '"x"', '{}', '["x"]', '[[]]', '[[1]]', '[[null]]', '[["x",1,2]]', '[["x"],[]]', '[["x"],"y"]',
         '[[["x"]]]', '[[""]]'.replace('""', 'true'), '[{"x":1}]'].map((text) => [...message(text), 'badMessage']),

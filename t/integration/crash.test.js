@@ -59,8 +59,8 @@ test('a client worker is killed: no queued connection is reset', async (t) => {
     assert.deepStrictEqual(wrong, [], `${wrong.length} of 100 queued connections failed`);
 });
 
-test('the relay is killed: clients are told, and a new session works within 2 s', async (t) => {
-    const server = await Server.start({ workers: 2 });
+test('the relay is killed, and its memory store with it: clients are told, and a new session works within 2 s', async (t) => {
+    const server = await Server.start({ workers: 2, store: { engine: 'memory' } });
     t.after(() => server.dispose());
     const unset = {};
     const clients = await Promise.all(['websocket', 'sse', 'longpolling'].map(async (transport) => {

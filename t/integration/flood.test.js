@@ -21,7 +21,7 @@ const LIMITS = { mailboxMessages: 2000, mailboxBytes: '1MiB', hostBytes: '16MiB'
 // Resident bytes of a server's relay.
 function relayBytes(server) {
     const [pid] = server.pids('relay-worker');
-    return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+    return 1024 * Number(/^RssAnon:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
 }
 
 // Samples the relay's memory until stop(), which tells by how much it grew at most.

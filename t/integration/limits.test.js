@@ -19,10 +19,10 @@ const target = (parameters) => `/msgstream?${query(parameters)}`;
 const options = { env: { ASAN_OPTIONS: 'abort_on_error=1:quarantine_size_mb=1:thread_local_quarantine_size_kb=64' } };
 const OVERHEAD = SANITIZED ? 3 : 1;
 
-// Resident bytes of all processes.
+// Resident bytes of all processes, without files: the store is one.
 function memory(server) {
     return [server.process.pid, ...server.pids('relay-worker'), ...server.pids('client-worker')].reduce((sum, pid) => {
-        const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
+        const [, kib] = /^RssAnon:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
         return sum + Number(kib) * KIB;
     }, 0);
 }

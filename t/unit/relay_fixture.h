@@ -54,7 +54,7 @@ void test_credit(struct test_worker *worker, uint32_t handle, uint32_t bytes);
 
 /* Straight into the relay. */
 struct session *test_session(struct test_relay *test, const char *actor, const char *secret);
-/* Returns what session_accept() returns; delivers. */
+/* Delivers. Returns 0, or -1 when it was refused. */
 int test_send(struct test_relay *test, const char *address, const char *body);
 /* Through the worker's channel: the answer is in worker->reply… after settle(). */
 void test_request(struct test_worker *worker, const char *home, uint16_t operation,

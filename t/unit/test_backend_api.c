@@ -70,6 +70,13 @@ void exchange_respond(struct exchange *exchange, unsigned status, const char *co
     ck_assert_int_eq(buffer_append(&exchange->body, "", 1), 0);
 }
 
+/* It works on the connection itself, which is not here: see t/integration/receipts.test.js. */
+void receipts_read(struct exchange *exchange, struct slice rest)
+{
+    (void)rest;
+    exchange_respond(exchange, 200, "text/plain", SLICE_LITERAL("receipts"), NULL);
+}
+
 uint64_t relay_link_request(struct relay_link *link, struct slice home, uint16_t operation,
                             struct slice payload, request_done done, void *context)
 {
@@ -160,7 +167,8 @@ START_TEST(a_session_is_created)
     ck_assert_str_eq(buffer_bytes(&exchange->body),
                      "{\"sessionKey\":\"b \\\"x\\\":AbCd~e2dd.15001\",\"actorId\":\"b \\\"x\\\"\","
                      "\"home\":\"e2dd:15001\",\"ttl\":3600,\"age\":0,\"attached\":false,"
-                     "\"lastId\":0,\"confirmed\":0,\"dropped\":0,\"pending\":0,"
+                     "\"lastId\":0,\"accepted\":0,\"confirmed\":0,\"dropped\":0,"
+                     "\"replaced\":0,\"overflowed\":0,\"pending\":0,"
                      "\"pendingBytes\":0}\n");
     finish(exchange);
 }
@@ -210,7 +218,8 @@ static void answer_send(size_t index, uint8_t outcome, uint64_t first_id)
         get_slice(&bodies);
     while (reader_left(&addresses) > 0) {
         get_slice(&addresses);
-        struct recipient_result result = {outcome, 1, first_id, count};
+        struct recipient_result result = {
+            .outcome = outcome, .flags = RESULT_ATTACHED, .first_id = first_id, .count = count};
         ck_assert_int_eq(put_recipient_result(&results, &result), 0);
     }
     struct frame_sent sent = {buffer_slice(&results)};
@@ -350,7 +359,8 @@ START_TEST(answers_that_make_no_sense_are_host_gone)
     finish(exchange);
     buffer_free(&payload);
 
-    struct recipient_result result = {OUTCOME_QUEUED, 1, 1, UINT32_MAX};
+    struct recipient_result result = {
+        .outcome = OUTCOME_QUEUED, .first_id = 1, .count = UINT32_MAX};
     ck_assert_int_eq(put_recipient_result(&figures, &result), 0);
     struct frame_sent sent = {buffer_slice(&figures)};
     ck_assert_int_eq(put_sent_fields(&payload, &sent), 0);

@@ -4,6 +4,7 @@
 
 #include "base/blob.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/encoding.h"
 #include "base/log.h"
 #include "base/table.h"
@@ -182,6 +183,20 @@ START_TEST(table_finds_what_was_added)
 }
 END_TEST
 
+START_TEST(steady_clock_starts_at_the_wall_clock_and_never_goes_back)
+{
+    uint64_t wall = clock_wall_ms(), last = clock_steady_ms();
+    ck_assert_uint_ge(last + 1, wall); /* both are cut to whole milliseconds */
+    ck_assert_uint_le(last, clock_wall_ms() + 1);
+    for (uint64_t end = clock_monotonic_ms() + 5; clock_monotonic_ms() < end;) {
+        uint64_t now = clock_steady_ms();
+        ck_assert_uint_ge(now, last);
+        last = now;
+    }
+    ck_assert_uint_ge(last, wall + 3);
+}
+END_TEST
+
 static void add_tests(TCase *cases)
 {
     tcase_add_test(cases, buffer_keeps_what_is_appended_and_frees_what_is_consumed);
@@ -193,6 +208,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, durations_and_sizes);
     tcase_add_test(cases, log_text_escapes_and_cuts);
     tcase_add_test(cases, log_limit_counts_what_it_holds_back);
+    tcase_add_test(cases, steady_clock_starts_at_the_wall_clock_and_never_goes_back);
     tcase_add_test(cases, table_finds_what_was_added);
 }
 

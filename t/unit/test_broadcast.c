@@ -52,7 +52,7 @@ START_TEST(streams_share_one_frame_per_worker)
     expect(&worker, "broadcast [[\"all\"]]: 1=1 2=2\n");
     expect(&other, "broadcast [[\"all\"]]: 1=1\n");
     /* One body; rings for the three mailboxes that had none. */
-    ck_assert_uint_lt(test.relay->budget.used - used, 3 * 48 + 64);
+    ck_assert_uint_lt(test.relay->budget.used - used, 3 * 80 + 64);
     test_send(&test, "sess/a:x", "[2]");
     settle_all();
     expect(&worker, "deliver 1: 2=[2]\n");
@@ -90,7 +90,7 @@ END_TEST
 START_TEST(full_mailboxes_are_counted)
 {
     start();
-    test.relay->registry.mailbox_limits.messages = 1;
+    test.relay->registry.limits.mailbox.messages = 1;
     test_send(&test, "sess/a:x", "[1]");
     broadcast("[2]", 3, 1);
     ck_assert_uint_eq(figure(&test, METRIC_REFUSED_MAILBOX_FULL), 1);

@@ -276,7 +276,7 @@ START_TEST(a_congested_channel_leaves_messages_in_their_mailbox)
     body[0] = '[';
     body[BODY - 1] = ']';
     start();
-    test.relay->registry.mailbox_limits.bytes = COUNT * BODY;
+    test.relay->registry.limits.mailbox.bytes = COUNT * BODY;
     test.settings.limit_attachment_window = COUNT * BODY;
     test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
     settle_here();

@@ -97,7 +97,12 @@ START_TEST(runs_of_messages_and_results)
     ck_assert_int_eq(reader_finish(&reader), 0);
     buffer_free(&out);
 
-    struct recipient_result in = {OUTCOME_OVER_LIMIT, 1, 12, 3}, result;
+    struct recipient_result in = {.outcome = OUTCOME_OVER_LIMIT,
+                                  .limit = LIMIT_STORE,
+                                  .first_id = 12,
+                                  .count = 3,
+                                  .dropped = 4},
+                            result;
     ck_assert_int_eq(put_recipient_result(&out, &in), 0);
     reader = reader_of(buffer_slice(&out));
     ck_assert(get_recipient_result(&reader, &result));

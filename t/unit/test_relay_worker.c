@@ -70,6 +70,7 @@ static void start(const char *port)
     loop = ev_loop_new(EVFLAG_AUTO);
     control = control_channel_open(loop, ends[0], CHILD_TO_MASTER, &CONTROL_HANDLERS, NULL);
     ck_assert_int_eq(settings_init(&settings), 0);
+    setting_set(&settings, setting_row_find("server.store.engine"), SLICE_LITERAL("memory"));
     if (port) {
         setting_set(&settings, setting_row_find("server.mmrp.bind.host"),
                     SLICE_LITERAL("127.0.0.1"));

@@ -1,7 +1,9 @@
 #include "relay_fixture.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
+#include "workers/relay/routing_names.h"
 #include "workers/relay/requests.h"
 
 static struct test_relay test;
@@ -88,7 +90,7 @@ static void check_sent(const char *expected)
                       outcome_code((enum outcome)result.outcome));
         if (result.outcome == OUTCOME_QUEUED)
             buffer_printf(&text, "/%llu+%u%s", (unsigned long long)result.first_id, result.count,
-                          result.attached ? " attached" : "");
+                          result.flags & RESULT_ATTACHED ? " attached" : "");
     }
     ck_assert_int_eq(reader_finish(&reader), 0);
     ck_assert_slice_eq(buffer_slice(&text), expected);
@@ -147,7 +149,7 @@ END_TEST
 START_TEST(a_full_mailbox_takes_all_or_nothing)
 {
     start();
-    test.relay->registry.mailbox_limits.messages = 2;
+    test.relay->registry.limits.mailbox.messages = 2;
     create("bob", "x", "");
     put_send_order(run_of("sess/bob:x", NULL), run_of("[1]", "[2]", "[3]", NULL));
     ask("", FRAME_SEND);
@@ -310,7 +312,7 @@ START_TEST(a_request_that_comes_back_is_host_gone)
     fake_mesh_set_peer(mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
     put_send_order(run_of("sess/bob:x", NULL), run_of("[]", NULL));
     struct buffer kept = {0};
-    put_u8(&kept, 1);
+    put_u8(&kept, REQUEST_VERSION);
     buffer_append_slice(&kept, buffer_slice(&payload));
     ask("host-b:1", FRAME_SEND);
     ck_assert_uint_eq(worker.reply, 0);
@@ -335,8 +337,12 @@ START_TEST(a_reply_without_the_seal_is_no_reply)
     char token[REQUEST_TOKEN_ROOM];
     struct buffer versioned = {0};
     struct frame_session gone = {.outcome = OUTCOME_NO_SESSION};
-    ck_assert_int_eq(put_u8(&versioned, 1) | put_session_fields(&versioned, &gone), 0);
-    struct slice messages[] = {SLICE_LITERAL("7-1"), SLICE_LITERAL("7"), buffer_slice(&versioned)};
+    ck_assert_int_eq(put_u8(&versioned, REQUEST_VERSION) | put_session_fields(&versioned, &gone),
+                     0);
+    char operation[8];
+    snprintf(operation, sizeof operation, "%d", FRAME_SESSION);
+    struct slice messages[] = {SLICE_LITERAL("7-1"), slice_from_string(operation),
+                               buffer_slice(&versioned)};
     struct envelope reply = {.type = ENVELOPE_REPLY, .messages = messages, .message_count = 3};
     fake_mesh_receive_envelope(mesh, &reply);
     messages[0] = SLICE_LITERAL("7-1-0123456789abcdef");
@@ -360,13 +366,14 @@ END_TEST
 START_TEST(replies_that_make_no_sense_are_counted)
 {
     static const char *const LINES[] = {
-        "msgserver.reply  | 7-1;7;\1",       "msgserver.reply  | 7-1;7",
-        "msgserver.reply  | 7;7;\1x",        "msgserver.reply  | -;7;\1",
-        "msgserver.reply  | 7-1;1;\1",       "msgserver.reply  | 7-1;99999999;\1",
-        "msgserver.reply  | 7-1;x;\1",       "msgserver.reply  | 99999999999-1;8;\1",
-        "msgserver.reply  | 7-1;8;\2",       "msgserver.request  | 7-1;1;\1 | host-b:1",
-        "msgserver.request  | 7-1;6;\1",     "msgserver.request  | 7-1;7;\1 | host-b:1",
-        "msgserver.request  | 7-1;0;\1 | b", "msgserver.request  | 7-1 | host-b:1",
+        "msgserver.reply  | 7-1;9;\2",       "msgserver.reply  | 7-1;9",
+        "msgserver.reply  | 7;9;\2x",        "msgserver.reply  | -;9;\2",
+        "msgserver.reply  | 7-1;1;\2",       "msgserver.reply  | 7-1;99999999;\2",
+        "msgserver.reply  | 7-1;x;\2",       "msgserver.reply  | 99999999999-1;10;\2",
+        "msgserver.reply  | 7-1;10;\1",      "msgserver.request  | 7-1;1;\2 | host-b:1",
+        "msgserver.request  | 7-1;6;\2",     "msgserver.request  | 7-1;9;\2 | host-b:1",
+        "msgserver.request  | 7-1;0;\2 | b", "msgserver.request  | 7-1 | host-b:1",
+        "msgserver.request  | 7-1;7;\2 | b", "msgserver.request  | 7-1;8;\2 | b",
     };
     start();
     for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {

@@ -62,6 +62,7 @@ static void init_deadlines(struct client_worker *worker)
         [DEADLINE_PACE] = settings->poll_pace,
         [DEADLINE_PING] = settings->websocket_ping_interval,
         [DEADLINE_SSE_HEARTBEAT] = settings->sse_heartbeat,
+        [DEADLINE_RECEIPTS] = RECEIPTS_PACE_MS,
         [DEADLINE_CLOSE] = CLOSE_LIMIT_MS,
     };
     deadlines_init(&worker->deadlines, worker->loop, durations, connection_deadline_expired);

@@ -19,6 +19,7 @@ enum {
     READ_PER_ROUND = 16 << 10,       /* bytes per connection */
     LONG_POLL_HEARTBEAT_MAX = 45000, /* ms; SDKs and proxies cut at 50 s (client fact) */
     CLOSE_LIMIT_MS = 2000,           /* for the other side to close too */
+    RECEIPTS_PACE_MS = 200,          /* between two questions for new receipts */
     LOG_REFUSED_EVERY_MS = 10000,
     REFUSED_CONNECTIONS_AT_ONCE = 64, /* over the limit: answered 503 rather than just closed */
 };

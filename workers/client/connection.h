@@ -19,6 +19,7 @@
 struct connection;
 struct exchange;
 struct pending_request;
+struct receipt_reader;
 
 enum connection_state {
     CONNECTION_HEAD,      /* a request head is awaited or arriving */
@@ -79,6 +80,7 @@ struct connection {
     union {
         struct pending_request *pending; /* CONNECTION_BODY */
         struct exchange *exchange;       /* CONNECTION_WAITING, of a backend */
+        struct receipt_reader *receipts; /* the same, and CONNECTION_STREAMING */
         struct websocket_decoder decoder;
         struct {
             uint32_t messages, bytes; /* sent on this event stream */

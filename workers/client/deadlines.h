@@ -13,6 +13,7 @@ enum deadline_kind {
     DEADLINE_PACE,          /* a repeated refusal is held back */
     DEADLINE_PING,          /* a WebSocket is silent */
     DEADLINE_SSE_HEARTBEAT, /* an event stream is silent */
+    DEADLINE_RECEIPTS,      /* to ask whether there are new receipts */
     DEADLINE_CLOSE,         /* for the other side to close too */
     DEADLINE_KINDS
 };

@@ -49,6 +49,8 @@ struct attachment {
     uint32_t in_flight; /* bytes of bodies sent and not taken yet */
     uint32_t window;    /* most bytes in flight; 0: not known (a MAGE host) */
     uint64_t handle;    /* 0 for a peer's */
+    uint64_t
+        since_us; /* when the client came (clock_monotonic_us); a peer's: when we heard of it */
     uint64_t sent_up_to;
     uint64_t due_ms; /* while paced; monotonic */
     struct outlet *outlet;

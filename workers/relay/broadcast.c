@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "workers/relay/delivery.h"
 #include "workers/relay/relay.h"
+#include "workers/relay/session_messages.h"
 #include "workers/relay/worker_link.h"
 
 /* Whether the attachment may share a frame: a stream of a worker of ours that was sent everything
@@ -63,19 +64,21 @@ struct broadcast_result broadcast_here(struct relay *relay, struct slice body)
 {
     struct broadcast_result result = {0};
     metric_add(&relay->metrics, METRIC_BROADCASTS, 1);
-    struct blob *blob = budget_new_body(&relay->budget, body);
+    struct blob *blob = message_body_new(&relay->registry, body);
+    const struct message_order order = {.bodies = &blob, .count = 1};
     for (struct session *session = relay->registry.sessions; session; session = session->hh.next) {
         struct attachment *attachment = session->attachment;
         bool shared = attachment && may_share(attachment, body.len);
-        uint64_t id;
+        struct acceptance acceptance;
         if (session->home)
             continue;
-        if (!blob || session_accept(&relay->registry, session, &blob, 1, &id) != 0) {
+        if (!blob ||
+            session_accept(&relay->registry, session, &order, &acceptance) != OUTCOME_QUEUED) {
             result.over_limit++;
             continue;
         }
         result.queued++;
-        if (attachment && (!shared || !share(relay, attachment, id, body.len)))
+        if (attachment && (!shared || !share(relay, attachment, acceptance.first_id, body.len)))
             delivery_run(relay, attachment);
     }
     put_shared_frames(relay, body);

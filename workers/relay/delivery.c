@@ -6,6 +6,7 @@
 #include "workers/relay/peer_outlet.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/routing.h"
+#include "workers/relay/session_messages.h"
 #include "workers/relay/worker_link.h"
 
 enum {
@@ -84,9 +85,10 @@ static struct run choose_run(const struct relay *relay, const struct attachment 
 {
     uint64_t messages_max = relay->attachments.pack_messages;
     const struct mailbox *mailbox = &attachment->session->mailbox;
+    char notice[MAILBOX_NOTICE_ROOM];
     struct run run = {.first = first, .last = first - 1};
     while (run.last < mailbox->last_id && run.last - first + 1 < messages_max) {
-        size_t len = mailbox_body(mailbox, run.last + 1).len;
+        size_t len = mailbox_body(mailbox, run.last + 1, notice).len;
         if (!has_room(attachment, run.bytes, len))
             break;
         run.last++;
@@ -102,10 +104,11 @@ static int put_run(struct buffer *out, uint64_t handle, const struct mailbox *ma
     enum { MESSAGE_OVERHEAD = 8 + 4 };
     uint64_t len = (run->last - run->first + 1) * MESSAGE_OVERHEAD + run->bytes;
     size_t mark;
+    char notice[MAILBOX_NOTICE_ROOM];
     bool failed = frame_begin(out, FRAME_DELIVER, &mark) != 0 || put_u64(out, handle) != 0 ||
                   put_u32(out, (uint32_t)len) != 0;
     for (uint64_t id = run->first; id <= run->last && !failed; id++)
-        failed = put_message(out, id, mailbox_body(mailbox, id)) != 0;
+        failed = put_message(out, id, mailbox_body(mailbox, id, notice)) != 0;
     return frame_end(out, mark, failed);
 }
 
@@ -188,8 +191,9 @@ static void run_poll(struct relay *relay, struct attachment *attachment, uint64_
 
 void delivery_run(struct relay *relay, struct attachment *attachment)
 {
+    session_drop_due(&relay->registry, attachment->session);
     const struct mailbox *mailbox = &attachment->session->mailbox;
-    uint64_t first = mailbox_first_pending(mailbox);
+    uint64_t first = mailbox_first_waiting(mailbox);
     if (attachment->style == STYLE_STREAM) {
         if (first <= attachment->sent_up_to)
             first = attachment->sent_up_to + 1;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
 #include "base/invariant.h"
 
 /* What malloc adds to an allocation. */
@@ -28,12 +29,21 @@ void budget_discharge(struct host_budget *budget, uint64_t bytes)
     budget->used -= bytes;
 }
 
+uint64_t budget_lift_limit(struct host_budget *budget)
+{
+    uint64_t limit = budget->limit;
+    budget->limit = UINT64_MAX;
+    return limit;
+}
+
 struct blob *budget_new_body(struct host_budget *budget, struct slice bytes)
 {
     if (budget_charge(budget, cost_of(bytes.len)) != 0)
         return NULL;
     struct blob *body = blob_new(bytes);
-    if (!body)
+    if (body)
+        body->made_ms = clock_steady_ms();
+    else
         budget_discharge(budget, cost_of(bytes.len));
     return body;
 }

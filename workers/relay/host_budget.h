@@ -16,8 +16,11 @@ struct host_budget {
 int budget_charge(struct host_budget *budget, uint64_t bytes);
 void budget_discharge(struct host_budget *budget, uint64_t bytes);
 
-/* A body that is charged from here to the release of its last reference. NULL with errno ENOSPC or
- * ENOMEM. Every reference to it goes back through budget_release_body(). */
+/* Lets everything in, for what was accepted before. Returns the limit, to be set again. */
+uint64_t budget_lift_limit(struct host_budget *budget);
+
+/* A body, made now, that is charged from here to the release of its last reference. NULL with errno
+ * ENOSPC or ENOMEM. Every reference to it goes back through budget_release_body(). */
 struct blob *budget_new_body(struct host_budget *budget, struct slice bytes);
 void budget_release_body(struct host_budget *budget, struct blob *body);
 

@@ -1,6 +1,7 @@
 #include "workers/relay/mailbox.h"
 
-#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/invariant.h"
@@ -9,12 +10,12 @@ enum { FIRST_CAPACITY = 4, SHRINK_ABOVE = 64, RING_OVERHEAD = 16 };
 
 static uint64_t ring_cost(uint32_t capacity)
 {
-    return capacity > 0 ? capacity * sizeof(void *) + RING_OVERHEAD : 0;
+    return capacity > 0 ? capacity * sizeof(struct mailbox_entry) + RING_OVERHEAD : 0;
 }
 
-static struct blob **slot_of(const struct mailbox *mailbox, uint64_t id)
+static struct mailbox_entry *slot_of(const struct mailbox *mailbox, uint64_t id)
 {
-    uint32_t offset = (uint32_t)(id - mailbox_first_pending(mailbox));
+    uint32_t offset = (uint32_t)(id - mailbox_first_entry(mailbox));
     return &mailbox->ring[(mailbox->head + offset) & (mailbox->capacity - 1)];
 }
 
@@ -23,13 +24,13 @@ static int resize(struct mailbox *mailbox, uint32_t capacity, struct host_budget
 {
     if (budget_charge(budget, ring_cost(capacity)) != 0)
         return -1;
-    struct blob **ring = reallocarray(NULL, capacity, sizeof(void *));
+    struct mailbox_entry *ring = reallocarray(NULL, capacity, sizeof *ring);
     if (!ring) {
         budget_discharge(budget, ring_cost(capacity));
         return -1;
     }
-    for (uint32_t i = 0; i < mailbox->pending; i++)
-        ring[i] = *slot_of(mailbox, mailbox_first_pending(mailbox) + i);
+    for (uint32_t i = 0; i < mailbox->entries; i++)
+        ring[i] = *slot_of(mailbox, mailbox_first_entry(mailbox) + i);
     free(mailbox->ring);
     budget_discharge(budget, ring_cost(mailbox->capacity));
     mailbox->ring = ring;
@@ -38,27 +39,42 @@ static int resize(struct mailbox *mailbox, uint32_t capacity, struct host_budget
     return 0;
 }
 
-int mailbox_reserve(struct mailbox *mailbox, size_t count, uint64_t bytes,
-                    const struct mailbox_limits *limits, struct host_budget *budget)
+bool mailbox_has_room(const struct mailbox *mailbox, size_t count, uint64_t bytes,
+                      const struct mailbox_limits *limits)
 {
-    if (count > limits->messages || mailbox->pending > limits->messages - count ||
-        bytes > limits->bytes || mailbox->bytes > limits->bytes - bytes) {
-        errno = EDQUOT;
-        return -1;
-    }
+    return count <= limits->messages && mailbox->entries <= limits->messages - count &&
+           bytes <= limits->bytes && mailbox->bytes <= limits->bytes - bytes;
+}
+
+int mailbox_reserve(struct mailbox *mailbox, size_t count, struct host_budget *budget)
+{
     uint32_t wanted = mailbox->capacity > 0 ? mailbox->capacity : FIRST_CAPACITY;
-    while (wanted < mailbox->pending + count)
+    while (wanted < mailbox->entries + count)
         wanted *= 2;
     return wanted == mailbox->capacity || count == 0 ? 0 : resize(mailbox, wanted, budget);
 }
 
-uint64_t mailbox_push(struct mailbox *mailbox, struct blob *body)
+static uint64_t push(struct mailbox *mailbox, struct mailbox_entry entry)
 {
-    INVARIANT(mailbox->pending < mailbox->capacity, "a push without room reserved");
-    mailbox->ring[(mailbox->head + mailbox->pending) & (mailbox->capacity - 1)] = blob_retain(body);
+    INVARIANT(mailbox->entries < mailbox->capacity, "a push without room reserved");
+    mailbox->ring[(mailbox->head + mailbox->entries) & (mailbox->capacity - 1)] = entry;
+    mailbox->entries++;
+    return ++mailbox->last_id;
+}
+
+uint64_t mailbox_push(struct mailbox *mailbox, struct blob *body, struct message_options *options)
+{
     mailbox->pending++;
     mailbox->bytes += body->len;
-    return ++mailbox->last_id;
+    uint64_t id = push(mailbox, (struct mailbox_entry){blob_retain(body), options});
+    if (options)
+        options->id = id;
+    return id;
+}
+
+void mailbox_push_dropped(struct mailbox *mailbox)
+{
+    push(mailbox, (struct mailbox_entry){0});
 }
 
 static void release_ring(struct mailbox *mailbox, struct host_budget *budget)
@@ -71,46 +87,109 @@ static void release_ring(struct mailbox *mailbox, struct host_budget *budget)
 
 void mailbox_unreserve(struct mailbox *mailbox, struct host_budget *budget)
 {
-    if (mailbox->pending == 0)
+    if (mailbox->entries == 0)
         release_ring(mailbox, budget);
 }
 
-struct slice mailbox_body(const struct mailbox *mailbox, uint64_t id)
+const struct mailbox_entry *mailbox_entry(const struct mailbox *mailbox, uint64_t id)
 {
-    INVARIANT(id >= mailbox_first_pending(mailbox) && id <= mailbox->last_id,
+    INVARIANT(id >= mailbox_first_entry(mailbox) && id <= mailbox->last_id,
+              "an ID without an entry was asked for");
+    return slot_of(mailbox, id);
+}
+
+struct slice mailbox_body(const struct mailbox *mailbox, uint64_t id,
+                          char notice[MAILBOX_NOTICE_ROOM])
+{
+    INVARIANT(id >= mailbox_first_waiting(mailbox) && id <= mailbox->last_id,
               "a message that does not wait was asked for");
-    return blob_slice(*slot_of(mailbox, id));
-}
-
-static uint32_t release_up_to(struct mailbox *mailbox, uint64_t id, struct host_budget *budget,
-                              uint64_t *bytes)
-{
-    uint32_t count = 0;
-    while (mailbox->pending > 0 && mailbox_first_pending(mailbox) <= id) {
-        struct blob *body = mailbox->ring[mailbox->head];
-        mailbox->head = (mailbox->head + 1) & (mailbox->capacity - 1);
-        mailbox->pending--;
-        mailbox->bytes -= body->len;
-        *bytes += body->len;
-        count++;
-        budget_release_body(budget, body);
+    uint64_t first_entry = mailbox_first_entry(mailbox);
+    if (id + 1 == first_entry && mailbox->overflowed > 0) {
+        int len = snprintf(notice, MAILBOX_NOTICE_ROOM,
+                           "[[\"mailbox.dropped\",{\"total\":%" PRIu64 "}]]", mailbox->overflowed);
+        return slice_of(notice, (size_t)len);
     }
-    if (mailbox->pending == 0)
+    const struct blob *body = id < first_entry ? NULL : slot_of(mailbox, id)->body;
+    return body ? blob_slice(body) : SLICE_LITERAL("[]");
+}
+
+static void free_entry(struct mailbox *mailbox, struct mailbox_entry *entry,
+                       struct host_budget *budget, struct mailbox_freed *freed)
+{
+    if (!entry->body)
+        return;
+    mailbox->pending--;
+    mailbox->bytes -= entry->body->len;
+    freed->messages++;
+    freed->bytes += entry->body->len;
+    budget_release_body(budget, entry->body);
+    options_free(budget, entry->options);
+    *entry = (struct mailbox_entry){0};
+}
+
+static void remove_first(struct mailbox *mailbox)
+{
+    mailbox->head = (mailbox->head + 1) & (mailbox->capacity - 1);
+    mailbox->entries--;
+}
+
+/* The ring begins with a live entry, or is not there. */
+static void tidy(struct mailbox *mailbox, struct host_budget *budget)
+{
+    while (mailbox->entries > 0 && !mailbox->ring[mailbox->head].body) {
+        remove_first(mailbox);
+        mailbox->gap++;
+    }
+    if (mailbox->entries == 0)
         release_ring(mailbox, budget);
-    else if (mailbox->capacity > SHRINK_ABOVE && mailbox->pending < mailbox->capacity / 8)
+    else if (mailbox->capacity > SHRINK_ABOVE && mailbox->entries < mailbox->capacity / 8)
         resize(mailbox, mailbox->capacity / 4, budget); /* a failure leaves the larger ring */
-    return count;
 }
 
-uint32_t mailbox_confirm(struct mailbox *mailbox, uint64_t id, struct host_budget *budget,
-                         uint64_t *bytes)
+struct mailbox_freed mailbox_confirm(struct mailbox *mailbox, uint64_t id,
+                                     struct host_budget *budget)
 {
-    return release_up_to(mailbox, id, budget, bytes);
+    struct mailbox_freed freed = {0};
+    uint64_t first = mailbox_first_waiting(mailbox);
+    if (id < first)
+        return freed;
+    mailbox->gap -= id - first + 1 < mailbox->gap ? id - first + 1 : mailbox->gap;
+    while (mailbox->entries > 0 && mailbox_first_entry(mailbox) <= id) {
+        free_entry(mailbox, &mailbox->ring[mailbox->head], budget, &freed);
+        remove_first(mailbox);
+    }
+    tidy(mailbox, budget);
+    return freed;
 }
 
-uint32_t mailbox_drop(struct mailbox *mailbox, struct host_budget *budget, uint64_t *bytes)
+struct mailbox_freed mailbox_drop(struct mailbox *mailbox, uint64_t id, struct host_budget *budget)
 {
-    uint32_t count = release_up_to(mailbox, mailbox->last_id, budget, bytes);
-    mailbox->dropped += count;
-    return count;
+    struct mailbox_freed freed = {0};
+    free_entry(mailbox, slot_of(mailbox, id), budget, &freed);
+    mailbox->dropped += freed.messages;
+    tidy(mailbox, budget);
+    return freed;
+}
+
+struct mailbox_freed mailbox_replace(struct mailbox *mailbox, uint64_t id, struct blob *body,
+                                     struct message_options *options, struct host_budget *budget)
+{
+    struct mailbox_freed freed = {0};
+    struct mailbox_entry *entry = slot_of(mailbox, id);
+    free_entry(mailbox, entry, budget, &freed);
+    mailbox->dropped += freed.messages;
+    mailbox->replaced += freed.messages;
+    *entry = (struct mailbox_entry){blob_retain(body), options};
+    mailbox->pending++;
+    mailbox->bytes += body->len;
+    if (options)
+        options->id = id;
+    return freed;
+}
+
+struct mailbox_freed mailbox_drop_all(struct mailbox *mailbox, struct host_budget *budget)
+{
+    struct mailbox_freed freed = mailbox_confirm(mailbox, mailbox->last_id, budget);
+    mailbox->dropped += freed.messages;
+    return freed;
 }

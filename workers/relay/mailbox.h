@@ -1,27 +1,42 @@
 /* One session's messages, from their acceptance to their confirmation. Knows nothing of sessions,
  * clients and sockets.
  *
- * IDs are 1, 2, 3… for the mailbox's whole life. What waits is always one contiguous run of IDs
- * that ends at last_id, so that its place in a ring is all that a message needs. The ring exists
- * only while messages wait: most mailboxes are empty most of the time.
+ * IDs are 1, 2, 3… for the mailbox's whole life, and clients hang on a hole. So what waits is
+ * always one contiguous run of IDs that ends at last_id; the ID of a message that was dropped stays
+ * in it, and clients are given an empty message for it. The run is
  *
- * At every moment  last_id (accepted) = confirmed + pending + dropped. */
+ *   confirmed_up_to + 1 …   `gap` IDs whose messages were dropped: they take no memory
+ *   … last_id               `entries` in a ring, the first of them live; `pending` are live
+ *
+ * The ring exists only while messages wait: most mailboxes are empty most of the time.
+ *
+ * At every moment  accepted = confirmed + pending + dropped. */
 #ifndef MSGSERVER_RELAY_MAILBOX_H
 #define MSGSERVER_RELAY_MAILBOX_H
 
 #include <stdbool.h>
 
 #include "workers/relay/host_budget.h"
+#include "workers/relay/message_options.h"
+
+struct mailbox_entry {
+    struct blob *body;               /* NULL: dropped */
+    struct message_options *options; /* NULL: none */
+};
 
 /* All-zero is a valid empty mailbox. */
 struct mailbox {
-    struct blob **ring;  /* NULL while nothing waits */
-    uint64_t last_id;    /* as many were accepted */
+    struct mailbox_entry *ring; /* NULL while nothing live waits */
+    uint64_t last_id;
     uint64_t sent_up_to; /* highest ID that any client was ever sent */
-    uint64_t dropped;
-    uint64_t bytes;    /* of the waiting bodies */
-    uint32_t capacity; /* of the ring, a power of two */
-    uint32_t head;     /* where the lowest waiting ID is */
+    uint64_t gap;
+    uint64_t dropped;    /* in the mailbox's whole life, replaced messages included */
+    uint64_t replaced;   /* of these, those whose ID another message took over */
+    uint64_t overflowed; /* of the dropped ones, those for want of room: clients are told */
+    uint64_t bytes;      /* of the waiting bodies */
+    uint32_t capacity;   /* of the ring, a power of two */
+    uint32_t head;       /* where the lowest entry is */
+    uint32_t entries;
     uint32_t pending;
 };
 
@@ -30,33 +45,69 @@ struct mailbox_limits {
     uint64_t bytes; /* of bodies */
 };
 
-static inline uint64_t mailbox_first_pending(const struct mailbox *mailbox)
+/* The lowest ID that is not confirmed; last_id + 1 when there is none. */
+static inline uint64_t mailbox_first_waiting(const struct mailbox *mailbox)
 {
-    return mailbox->last_id - mailbox->pending + 1;
+    return mailbox->last_id - mailbox->entries - mailbox->gap + 1;
+}
+
+/* The lowest ID with an entry. */
+static inline uint64_t mailbox_first_entry(const struct mailbox *mailbox)
+{
+    return mailbox->last_id - mailbox->entries + 1;
+}
+
+static inline uint64_t mailbox_accepted(const struct mailbox *mailbox)
+{
+    return mailbox->last_id + mailbox->replaced;
 }
 
 static inline uint64_t mailbox_confirmed(const struct mailbox *mailbox)
 {
-    return mailbox->last_id - mailbox->pending - mailbox->dropped;
+    return mailbox_accepted(mailbox) - mailbox->pending - mailbox->dropped;
 }
 
-/* Makes sure that mailbox_push() of `count` bodies with `bytes` in all will succeed. Returns 0; or
- * -1 with errno EDQUOT (the mailbox is full), ENOSPC (the host is) or ENOMEM. */
-int mailbox_reserve(struct mailbox *mailbox, size_t count, uint64_t bytes,
-                    const struct mailbox_limits *limits, struct host_budget *budget);
-/* Gives the next ID to `body` and keeps a reference. Only after mailbox_reserve(). */
-uint64_t mailbox_push(struct mailbox *mailbox, struct blob *body);
+/* Whether `count` bodies with `bytes` in all may come in. */
+bool mailbox_has_room(const struct mailbox *mailbox, size_t count, uint64_t bytes,
+                      const struct mailbox_limits *limits);
+/* Makes sure that mailbox_push() of `count` bodies will succeed. Returns 0; or -1 with errno ENOSPC
+ * (the host is full) or ENOMEM. */
+int mailbox_reserve(struct mailbox *mailbox, size_t count, struct host_budget *budget);
+/* Gives the next ID to `body` and keeps a reference; takes `options`, if there are any. Only after
+ * mailbox_reserve(). */
+uint64_t mailbox_push(struct mailbox *mailbox, struct blob *body, struct message_options *options);
+/* An ID whose message was dropped before: only to build a stored mailbox up again. The same. */
+void mailbox_push_dropped(struct mailbox *mailbox);
 /* Gives back a ring that mailbox_reserve() made, if nothing was pushed after all. */
 void mailbox_unreserve(struct mailbox *mailbox, struct host_budget *budget);
 
-/* The body of a waiting ID. */
-struct slice mailbox_body(const struct mailbox *mailbox, uint64_t id);
+/* The entry of an ID from mailbox_first_entry() on. */
+const struct mailbox_entry *mailbox_entry(const struct mailbox *mailbox, uint64_t id);
 
-/* Frees every waiting message up to and with `id`. Returns how many there were, and adds their
- * bytes to `*bytes`. */
-uint32_t mailbox_confirm(struct mailbox *mailbox, uint64_t id, struct host_budget *budget,
-                         uint64_t *bytes);
-/* The same for all that wait, counted as dropped. */
-uint32_t mailbox_drop(struct mailbox *mailbox, struct host_budget *budget, uint64_t *bytes);
+/* [["mailbox.dropped",{"total":N}]], with room for a NUL. */
+enum { MAILBOX_NOTICE_ROOM = 64 };
+/* What clients are given for a waiting ID: its body; [] for a message that was dropped; and for the
+ * last ID of the gap, when the mailbox overflowed, a message that says how often it did so far (in
+ * `notice`). */
+struct slice mailbox_body(const struct mailbox *mailbox, uint64_t id,
+                          char notice[MAILBOX_NOTICE_ROOM]);
+
+/* How many live messages went, and the bytes of their bodies. */
+struct mailbox_freed {
+    uint64_t messages;
+    uint64_t bytes;
+};
+
+/* Frees every waiting ID up to and with `id`. Options must be in no table, here and below. */
+struct mailbox_freed mailbox_confirm(struct mailbox *mailbox, uint64_t id,
+                                     struct host_budget *budget);
+/* Drops the live message of `id`, whose ID stays. */
+struct mailbox_freed mailbox_drop(struct mailbox *mailbox, uint64_t id, struct host_budget *budget);
+/* Another message takes the place of the live one of `id`, which counts as dropped. Keeps a
+ * reference to the body, and takes the options. */
+struct mailbox_freed mailbox_replace(struct mailbox *mailbox, uint64_t id, struct blob *body,
+                                     struct message_options *options, struct host_budget *budget);
+/* Drops all that waits, and its IDs. */
+struct mailbox_freed mailbox_drop_all(struct mailbox *mailbox, struct host_budget *budget);
 
 #endif

@@ -8,6 +8,15 @@ const struct metric_row METRIC_ROWS[METRICS] = {
 #undef METRIC
 };
 
+uint64_t metrics_accounted_for(const struct metrics *metrics)
+{
+    uint64_t sum = metrics->values[METRIC_CONFIRMED] + metrics->values[METRIC_PENDING];
+    for (int i = 0; i < METRICS; i++)
+        if (strncmp(METRIC_ROWS[i].name, "dropped_", strlen("dropped_")) == 0)
+            sum += metrics->values[i];
+    return sum;
+}
+
 int metrics_put(const struct metrics *metrics, struct buffer *out)
 {
     size_t mark = buffer_len(out);

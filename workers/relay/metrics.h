@@ -34,6 +34,9 @@ static inline void metric_sub(struct metrics *metrics, enum metric metric, uint6
     metrics->values[metric] -= by;
 }
 
+/* confirmed + pending + all of dropped_*: always as many as `accepted`. */
+uint64_t metrics_accounted_for(const struct metrics *metrics);
+
 /* Appends the run of (name slice, value u64) of a STATUS reply. Returns 0, or -1 with errno ENOMEM.
  */
 int metrics_put(const struct metrics *metrics, struct buffer *out);

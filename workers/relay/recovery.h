@@ -3,8 +3,7 @@
 #ifndef MSGSERVER_RELAY_RECOVERY_H
 #define MSGSERVER_RELAY_RECOVERY_H
 
-#include "base/buffer.h"
-#include "workers/relay/metrics.h"
+#include <stddef.h>
 
 struct relay;
 
@@ -16,8 +15,7 @@ enum { RECOVERY_ALIVE_MS = 5000 };
  * `why` filled. */
 int recovery_run(struct relay *relay, char *why, size_t why_room);
 
-/* The totals as end_batch() wants them; `out` is emptied first. Returns 0, or -1 with errno ENOMEM.
- */
-int recovery_put_totals(const struct metrics *metrics, struct buffer *out);
+/* Writes into relay->totals what end_batch() wants. Returns 0, or -1 with errno ENOMEM. */
+int recovery_put_totals(struct relay *relay);
 
 #endif

@@ -12,6 +12,7 @@
 #include "workers/relay/peer_outlet.h"
 #include "workers/relay/recovery.h"
 #include "workers/relay/routing.h"
+#include "workers/relay/session_messages.h"
 #include "workers/relay/worker_link.h"
 
 enum { RELAY_MAGIC = 0x72656c61 };
@@ -56,7 +57,7 @@ void relay_commit(struct relay *relay)
     if (!relay->uncommitted)
         return;
     relay->uncommitted = false;
-    if (recovery_put_totals(&relay->metrics, &relay->totals) == 0 &&
+    if (recovery_put_totals(relay) == 0 &&
         relay->store->engine->end_batch(relay->store, buffer_slice(&relay->totals)) == 0)
         return;
     /* Answers that promise more than is stored wait in the channels: they must not leave. */
@@ -90,6 +91,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
     CHECK_MAGIC(relay, RELAY_MAGIC);
     uint64_t now_ms = clock_monotonic_ms();
     registry_tick(&relay->registry, now_ms);
+    messages_tick(&relay->registry);
     remote_home_tick(relay, now_ms);
     /* Sessions live from the store's last sign of life when it is recovered. */
     if (now_ms >= relay->alive_due_ms) {

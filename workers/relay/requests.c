@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/log.h"
@@ -12,8 +13,10 @@
 #include "codecs/json_text.h"
 #include "workers/relay/broadcast.h"
 #include "workers/relay/delivery.h"
+#include "workers/relay/receipts_requests.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/routing.h"
+#include "workers/relay/session_messages.h"
 #include "workers/relay/worker_link.h"
 
 /* Each carries one operation out and appends the reply's fields to `reply`. Returns 0, or -1 when
@@ -33,13 +36,16 @@ static int put_session_state(struct relay *relay, const struct session *session,
         .address = session_address(session),
         .home = session->home ? slice_from_string(session->home) : relay_cluster_id(relay),
         .ttl_ms = session->ttl_ms,
-        .age_ms = clock_monotonic_ms() - session->created_ms,
+        .age_ms = clock_steady_ms() - session->created_ms,
         .adopted = session->home != NULL,
         .attached = attachment != NULL,
         .attachment = attachment ? attachment->handle : 0,
         .last_id = mailbox->last_id,
+        .accepted = mailbox_accepted(mailbox),
         .confirmed = mailbox_confirmed(mailbox),
         .dropped = mailbox->dropped,
+        .replaced = mailbox->replaced,
+        .overflowed = mailbox->overflowed,
         .pending = mailbox->pending,
         .pending_bytes = mailbox->bytes,
     };
@@ -74,7 +80,9 @@ static int do_read(struct relay *relay, struct slice payload, bool checked, stru
     struct frame_read_session read;
     if (get_read_session(payload, &read) != 0)
         return -1;
-    const struct session *session = session_find(&relay->registry, read.address);
+    struct session *session = session_find(&relay->registry, read.address);
+    if (session)
+        session_drop_due(&relay->registry, session);
     return session ? put_session_state(relay, session, reply)
                    : put_session_outcome(OUTCOME_NO_SESSION, reply);
 }
@@ -146,7 +154,7 @@ static int take_bodies(struct relay *relay, struct slice run, bool checked, stru
             return -1;
         }
         if (bodies->blobs && (!is_small_enough(relay, body) ||
-                              !(bodies->blobs[i] = budget_new_body(&relay->budget, body))))
+                              !(bodies->blobs[i] = message_body_new(&relay->registry, body))))
             release_bodies(relay, bodies);
     }
     return 0;
@@ -167,37 +175,76 @@ static struct recipient_result send_elsewhere(struct relay *relay, struct slice 
     return result;
 }
 
-static struct recipient_result send_to(struct relay *relay, struct slice address,
-                                       const struct bodies *bodies, struct slice run)
+/* What of the order decides whether a repetition is one. */
+static uint64_t digest_of(const struct frame_send *send)
 {
-    struct recipient_result result = {.outcome = OUTCOME_OVER_LIMIT};
+    uint64_t sum = checksum(checksum_u64(0, send->ttl_ms), send->replace_key);
+    return checksum(checksum(sum, send->receipt), send->bodies);
+}
+
+static bool send_is_sound(const struct frame_send *send, size_t bodies)
+{
+    return send->replace_key.len <= STORED_KEY_MAX && send->idempotency_key.len <= STORED_KEY_MAX &&
+           send->receipt.len <= STORED_KEY_MAX && send->ttl_ms <= SEND_TTL_MAX_MS &&
+           (send->replace_key.len == 0 || bodies == 1);
+}
+
+static struct message_order order_of(const struct frame_send *send, const struct bodies *bodies)
+{
+    return (struct message_order){
+        .bodies = bodies->blobs,
+        .count = bodies->count,
+        .wish = {.expires_ms = send->ttl_ms > 0 ? clock_steady_ms() + send->ttl_ms : 0,
+                 .replace_key = send->replace_key,
+                 .receipt = send->receipt},
+        .idempotency_key = send->idempotency_key,
+        .digest = send->idempotency_key.len > 0 ? digest_of(send) : 0};
+}
+
+static struct recipient_result accept_here(struct relay *relay, struct session *session,
+                                           const struct message_order *order)
+{
+    struct acceptance acceptance;
+    struct recipient_result result = {
+        .outcome = (uint8_t)session_accept(&relay->registry, session, order, &acceptance)};
+    result.limit = (uint8_t)acceptance.limit;
+    result.dropped = acceptance.dropped;
+    if (result.outcome != OUTCOME_QUEUED)
+        return result;
+    result.first_id = acceptance.first_id;
+    result.count = acceptance.count;
+    result.flags = (uint8_t)((session->attachment ? RESULT_ATTACHED : 0) |
+                             (acceptance.replaced ? RESULT_REPLACED : 0) |
+                             (acceptance.repeated ? RESULT_REPEATED : 0));
+    if (session->attachment)
+        delivery_run(relay, session->attachment);
+    return result;
+}
+
+static struct recipient_result send_to(struct relay *relay, struct slice address,
+                                       const struct bodies *bodies, const struct frame_send *send)
+{
+    struct recipient_result result = {.outcome = OUTCOME_OVER_LIMIT, .limit = LIMIT_HOST};
     struct session *session = session_find(&relay->registry, address);
     if (!session) {
         metric_add(&relay->metrics, METRIC_REFUSED_NO_SESSION, bodies->count);
-        result.outcome = OUTCOME_NO_SESSION;
-    } else if (session->home) {
-        result = send_elsewhere(relay, slice_from_string(session->home), address, run);
-    } else if (!bodies->blobs) {
-        metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, bodies->count);
-    } else if (session_accept(&relay->registry, session, bodies->blobs, bodies->count,
-                              &result.first_id) == 0) {
-        result.outcome = OUTCOME_QUEUED;
-        result.attached = session->attachment != NULL;
-        result.count = (uint32_t)bodies->count;
-        if (session->attachment)
-            delivery_run(relay, session->attachment);
-    } else {
-        result.first_id = 0;
+        return (struct recipient_result){.outcome = OUTCOME_NO_SESSION};
     }
+    if (session->home)
+        return send_elsewhere(relay, slice_from_string(session->home), address, send->bodies);
+    if (bodies->blobs) {
+        struct message_order order = order_of(send, bodies);
+        return accept_here(relay, session, &order);
+    }
+    metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, bodies->count);
     return result;
 }
 
 /* The reply's room is made before anything is stored, so that what is stored is also told. */
 static int begin_results(struct buffer *reply, size_t count)
 {
-    enum { RESULT_BYTES = 1 + 1 + 8 + 4 };
-    return buffer_reserve(reply, 4 + count * RESULT_BYTES) &&
-                   put_u32(reply, (uint32_t)(count * RESULT_BYTES)) == 0
+    return buffer_reserve(reply, 4 + count * RECIPIENT_RESULT_BYTES) &&
+                   put_u32(reply, (uint32_t)(count * RECIPIENT_RESULT_BYTES)) == 0
                ? 0
                : -1;
 }
@@ -210,10 +257,10 @@ static int do_send(struct relay *relay, struct slice payload, bool checked, stru
     if (get_send(payload, &send) != 0 || count_slices(send.addresses, &count) != 0 ||
         take_bodies(relay, send.bodies, checked, &bodies) != 0)
         return -1;
-    int failed = begin_results(reply, count);
+    int failed = send_is_sound(&send, bodies.count) ? begin_results(reply, count) : -1;
     struct frame_reader reader = reader_of(send.addresses);
     for (size_t i = 0; i < count && failed == 0; i++) {
-        struct recipient_result result = send_to(relay, get_slice(&reader), &bodies, send.bodies);
+        struct recipient_result result = send_to(relay, get_slice(&reader), &bodies, &send);
         failed = put_recipient_result(reply, &result);
     }
     release_bodies(relay, &bodies);
@@ -263,13 +310,30 @@ static int do_status(struct relay *relay, struct slice payload, bool checked, st
     (void)payload;
     (void)checked;
     struct buffer figures = {0};
+    struct store_usage usage = relay->store->engine->usage(relay->store);
     relay->metrics.values[METRIC_HOST_BYTES] = relay->budget.used;
+    relay->metrics.values[METRIC_STORE_USED_BYTES] = usage.used_bytes;
+    relay->metrics.values[METRIC_STORE_SIZE_BYTES] = usage.size_bytes;
     bool failed =
         metrics_put(&relay->metrics, &figures) != 0 || put_mesh_figures(relay, &figures) != 0;
     struct frame_status status = {.figures = buffer_slice(&figures)};
     failed = failed || put_status_fields(reply, &status) != 0;
     buffer_free(&figures);
     return failed ? -1 : 0;
+}
+
+static int do_read_message(struct relay *relay, struct slice payload, bool checked,
+                           struct buffer *reply)
+{
+    (void)checked;
+    return answer_read_message(relay, payload, reply);
+}
+
+static int do_read_receipts(struct relay *relay, struct slice payload, bool checked,
+                            struct buffer *reply)
+{
+    (void)checked;
+    return answer_read_receipts(relay, payload, reply);
 }
 
 static const struct {
@@ -282,6 +346,8 @@ static const struct {
     [FRAME_SEND] = {do_send, FRAME_SENT},
     [FRAME_BROADCAST_ALL] = {do_broadcast, FRAME_BROADCAST_SENT},
     [FRAME_READ_STATUS] = {do_status, FRAME_STATUS},
+    [FRAME_READ_MESSAGE] = {do_read_message, FRAME_MESSAGE_STATE},
+    [FRAME_READ_RECEIPTS] = {do_read_receipts, FRAME_RECEIPTS},
 };
 
 uint16_t requests_answer(struct relay *relay, uint16_t operation, struct slice payload,

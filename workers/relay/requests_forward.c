@@ -134,6 +134,16 @@ static bool read_token(struct slice token, uint64_t *incarnation, uint64_t *requ
                        slice_of(own, requests_write_token((uint32_t)*incarnation, *request, own)));
 }
 
+static bool receipts_are_sound(struct slice run)
+{
+    struct receipt receipt;
+    struct frame_reader reader = reader_of(run);
+    while (reader_left(&reader) > 0)
+        if (get_receipt_record(get_slice(&reader), &receipt) != 0)
+            return false;
+    return reader_finish(&reader) == 0;
+}
+
 static bool is_reply(uint16_t operation, struct slice payload)
 {
     union {
@@ -141,6 +151,8 @@ static bool is_reply(uint16_t operation, struct slice payload)
         struct frame_sent sent;
         struct frame_broadcast_sent broadcast_sent;
         struct frame_status status;
+        struct frame_message_state message;
+        struct frame_receipts receipts;
     } fields;
     struct recipient_result result;
     switch (operation) {
@@ -158,6 +170,13 @@ static bool is_reply(uint16_t operation, struct slice payload)
         return get_broadcast_sent(payload, &fields.broadcast_sent) == 0;
     case FRAME_STATUS:
         return get_status(payload, &fields.status) == 0;
+    case FRAME_MESSAGE_STATE:
+        return get_message_state(payload, &fields.message) == 0 &&
+               fields.message.outcome < OUTCOME_COUNT && fields.message.state < MESSAGE_STATES &&
+               fields.message.settlement <= SETTLEMENT_COUNT;
+    case FRAME_RECEIPTS:
+        return get_receipts(payload, &fields.receipts) == 0 &&
+               receipts_are_sound(fields.receipts.receipts);
     default:
         return false;
     }

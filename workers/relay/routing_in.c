@@ -15,6 +15,7 @@
 #include "workers/relay/requests.h"
 #include "workers/relay/routing.h"
 #include "workers/relay/routing_names.h"
+#include "workers/relay/session_messages.h"
 
 static void malformed(struct relay *relay, const struct envelope *envelope, const char *why)
 {
@@ -115,13 +116,14 @@ static void refresh(struct relay *relay, struct attachment *attachment,
                     const struct connect *connect)
 {
     const struct mailbox *mailbox = &attachment->session->mailbox;
-    uint64_t in_flight = 0, id = mailbox_first_pending(mailbox);
+    char notice[MAILBOX_NOTICE_ROOM];
+    uint64_t in_flight = 0, id = mailbox_first_waiting(mailbox);
     if (connect->resend && connect->after < attachment->sent_up_to)
         attachment->sent_up_to = connect->after;
     if (id <= connect->after)
         id = connect->after + 1;
     for (; id <= attachment->sent_up_to && id <= mailbox->last_id; id++)
-        in_flight += mailbox_body(mailbox, id).len;
+        in_flight += mailbox_body(mailbox, id, notice).len;
     attachment->in_flight = (uint32_t)in_flight;
     attachment->window = (uint32_t)connect->window;
     delivery_run(relay, attachment);
@@ -210,17 +212,18 @@ static void on_send(struct relay *relay, const struct envelope *envelope)
     }
     bool stored = false;
     for (size_t i = 1; i <= count; i++) {
-        uint64_t id;
+        struct acceptance acceptance;
         if (!is_acceptable(relay, envelope->messages[i])) {
             metric_add(&relay->metrics, METRIC_REFUSED_INVALID, 1);
             continue;
         }
-        struct blob *body = budget_new_body(&relay->budget, envelope->messages[i]);
+        struct blob *body = message_body_new(&relay->registry, envelope->messages[i]);
         if (!body) {
             metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, 1);
             continue;
         }
-        stored |= session_accept(&relay->registry, session, &body, 1, &id) == 0;
+        struct message_order order = {.bodies = &body, .count = 1};
+        stored |= session_accept(&relay->registry, session, &order, &acceptance) == OUTCOME_QUEUED;
         budget_release_body(&relay->budget, body);
     }
     if (stored && session->attachment)

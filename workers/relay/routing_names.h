@@ -8,7 +8,7 @@
 struct relay;
 
 enum {
-    REQUEST_VERSION = 1, /* first byte of a request's or reply's payload, so that none is empty */
+    REQUEST_VERSION = 2, /* first byte of a request's or reply's payload, so that none is empty */
     SCRATCH_KEPT = 1 << 20, /* larger rooms are given back after use */
 };
 

@@ -61,7 +61,7 @@ int routing_send_pack(struct relay *relay, const struct attachment *attachment, 
     enum { ID_ROOM = 24 };
     const struct session *session = attachment->session;
     size_t count = 1 + 2 * (size_t)(last - first + 1);
-    char *text;
+    char *text, notice[MAILBOX_NOTICE_ROOM];
     struct slice *messages = scratch_messages(relay, count, count * ID_ROOM, &text);
     if (!messages)
         return -1;
@@ -69,7 +69,7 @@ int routing_send_pack(struct relay *relay, const struct attachment *attachment, 
     *at++ = session_address(session);
     for (uint64_t id = first; id <= last; id++) {
         *at++ = slice_of(text, (size_t)snprintf(text, ID_ROOM, "%" PRIu64, id));
-        *at++ = mailbox_body(&session->mailbox, id);
+        *at++ = mailbox_body(&session->mailbox, id, notice); /* of one ID at most */
         text += ID_ROOM;
     }
     struct envelope envelope = envelope_back(attachment->route, ENVELOPE_MESSAGEPACK);

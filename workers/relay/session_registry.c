@@ -4,14 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/encoding.h"
 #include "base/invariant.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "codecs/session_key.h"
+#include "workers/relay/session_messages.h"
 
 enum {
-    SESSION_MAGIC = 0x73657373,
     SECRET_BYTES = 16,
     /* What a session takes beside its struct: allocation, hash buckets, an attachment. */
     SESSION_SIDE_COST = 256,
@@ -25,11 +26,17 @@ void registry_init(struct session_registry *registry, const struct settings *set
 {
     memset(registry, 0, sizeof *registry);
     registry->next_tick = now_ms / SESSION_TICK_MS;
-    registry->mailbox_limits =
-        (struct mailbox_limits){settings->limit_mailbox_messages, settings->limit_mailbox_bytes};
+    registry->limits = (struct message_limits){
+        .mailbox = {settings->limit_mailbox_messages, settings->limit_mailbox_bytes},
+        .age_ms = settings->limit_mailbox_age,
+        .mailbox_drops_oldest = strcmp(settings->mailbox_policy, "dropOldest") == 0,
+        .host_drops_oldest = strcmp(settings->host_policy, "dropOldest") == 0};
     registry->session_limit = settings->limit_sessions;
     registry->default_ttl_ms = settings->session_ttl;
     registry->store = store;
+    registry->used_keys =
+        (struct used_keys){.window_ms = settings->idempotency_window, .budget = budget};
+    receipts_init(&registry->receipts, settings->limit_receipts, store);
     registry->budget = budget;
     registry->metrics = metrics;
 }
@@ -51,11 +58,16 @@ static uint64_t cost_of(size_t address_len, size_t home_len)
     return sizeof(struct session) + address_len + home_len + SESSION_SIDE_COST;
 }
 
+/* Its mailbox is empty. */
 static void free_session(struct session_registry *registry, struct session *session)
 {
     CHECK_MAGIC(session, SESSION_MAGIC);
     if (!session->held)
         leave_wheel(registry, session);
+    heap_remove(&registry->due, &session->due);
+    heap_remove(&registry->oldest, &session->oldest);
+    while (session->keys)
+        used_key_remove(&registry->used_keys, &session->keys, session->keys);
     HASH_DELETE(hh, registry->sessions, session);
     budget_discharge(registry->budget,
                      cost_of(session->address_len, session->home ? strlen(session->home) : 0));
@@ -68,10 +80,12 @@ void registry_free(struct session_registry *registry)
 {
     for (struct session *session = registry->sessions, *next; session; session = next) {
         next = session->hh.next;
-        uint64_t bytes = 0;
-        mailbox_drop(&session->mailbox, registry->budget, &bytes);
+        session_forget_messages(registry, session);
         free_session(registry, session);
     }
+    heap_free(&registry->due);
+    heap_free(&registry->oldest);
+    receipts_free(&registry->receipts);
 }
 
 static void tick_slot(struct session_registry *registry, struct session *first, uint64_t now_ms)
@@ -135,6 +149,14 @@ static struct session *new_session(struct slice address, struct slice home)
     return session;
 }
 
+/* One that is in no table. */
+static void discard_session(struct session *session)
+{
+    if (session)
+        free(session->home);
+    free(session);
+}
+
 static void start_life(struct session_registry *registry, struct session *session, uint64_t ttl_ms,
                        uint64_t now_ms)
 {
@@ -143,9 +165,44 @@ static void start_life(struct session_registry *registry, struct session *sessio
     else if (ttl_ms < TTL_MIN_MS)
         ttl_ms = TTL_MIN_MS;
     session->ttl_ms = ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS;
-    session->created_ms = now_ms;
     session->held = true;
     session_release(registry, session, now_ms);
+}
+
+/* Into the table, and with a place in both heaps whenever it needs one. Returns 0, or -1 with errno
+ * ENOMEM. */
+static int enter_registry(struct session_registry *registry, struct session *session)
+{
+    size_t count = HASH_COUNT(registry->sessions) + 1;
+    if (heap_reserve(&registry->due, count - registry->due.count) != 0 ||
+        heap_reserve(&registry->oldest, count - registry->oldest.count) != 0)
+        return -1;
+    HASH_ADD_KEYPTR(hh, registry->sessions, session->address, session->address_len, session);
+    if (session->hh.tbl)
+        return 0;
+    errno = ENOMEM;
+    return -1;
+}
+
+struct stored_session session_to_store(const struct session *session)
+{
+    const struct mailbox *mailbox = &session->mailbox;
+    return (struct stored_session){.number = session->number,
+                                   .address = session_address(session),
+                                   .home = slice_from_string(session->home),
+                                   .ttl_ms = session->ttl_ms,
+                                   .created_ms = session->created_ms,
+                                   .counts = {.confirmed = mailbox_first_waiting(mailbox) - 1,
+                                              .gap = mailbox->gap,
+                                              .dropped = mailbox->dropped,
+                                              .replaced = mailbox->replaced,
+                                              .overflowed = mailbox->overflowed}};
+}
+
+static int store_new_session(struct session_registry *registry, const struct session *session)
+{
+    struct stored_session stored = session_to_store(session);
+    return registry->store->engine->session_created(registry->store, &stored);
 }
 
 enum outcome session_create(struct session_registry *registry, const struct session_order *order,
@@ -162,100 +219,64 @@ enum outcome session_create(struct session_registry *registry, const struct sess
         budget_charge(registry->budget, cost) != 0)
         return OUTCOME_OVER_LIMIT;
     struct session *session = new_session(address, order->home);
-    if (session) {
-        HASH_ADD_KEYPTR(hh, registry->sessions, session->address, session->address_len, session);
-        if (session->hh.tbl) {
-            start_life(registry, session, order->ttl_ms, now_ms);
-            if (registry->store->engine->session_created(registry->store, address, order->home,
-                                                         session->ttl_ms) == 0) {
-                metric_add(registry->metrics, METRIC_SESSIONS_CREATED, 1);
-                metric_add(registry->metrics, METRIC_SESSIONS, 1);
-                registry->on_stored(registry->context);
-                *result = session;
-                return OUTCOME_QUEUED;
-            }
-            free_session(registry, session);
-            return OUTCOME_OVER_LIMIT;
-        }
-        free(session->home);
-        free(session);
+    if (!session || enter_registry(registry, session) != 0) {
+        budget_discharge(registry->budget, cost);
+        discard_session(session);
+        return OUTCOME_OVER_LIMIT;
     }
-    budget_discharge(registry->budget, cost);
-    return OUTCOME_OVER_LIMIT;
-}
-
-/* `budget` is the registry's; restored data may go beyond its limit. */
-static uint64_t lift_limit(struct host_budget *budget)
-{
-    uint64_t limit = budget->limit;
-    budget->limit = UINT64_MAX;
-    return limit;
+    session->number = ++registry->last_number;
+    session->created_ms = clock_steady_ms();
+    start_life(registry, session, order->ttl_ms, now_ms);
+    if (store_new_session(registry, session) != 0) {
+        free_session(registry, session);
+        return OUTCOME_OVER_LIMIT;
+    }
+    metric_add(registry->metrics, METRIC_SESSIONS_CREATED, 1);
+    metric_add(registry->metrics, METRIC_SESSIONS, 1);
+    registry->on_stored(registry->context);
+    *result = session;
+    return OUTCOME_QUEUED;
 }
 
 struct session *session_restore(struct session_registry *registry,
                                 const struct stored_session *stored, uint64_t now_ms)
 {
     struct session *session = new_session(stored->address, stored->home);
-    if (!session)
-        return NULL;
-    HASH_ADD_KEYPTR(hh, registry->sessions, session->address, session->address_len, session);
-    if (!session->hh.tbl) {
-        free(session->home);
-        free(session);
-        errno = ENOMEM;
+    if (!session || enter_registry(registry, session) != 0) {
+        discard_session(session);
         return NULL;
     }
-    uint64_t limit = lift_limit(registry->budget);
+    uint64_t limit = budget_lift_limit(registry->budget);
     budget_charge(registry->budget, cost_of(stored->address.len, stored->home.len));
     registry->budget->limit = limit;
+    session->number = stored->number;
+    if (stored->number > registry->last_number)
+        registry->last_number = stored->number;
+    session->created_ms = stored->created_ms;
     start_life(registry, session, stored->ttl_ms, now_ms);
-    session->mailbox.last_id = session->mailbox.sent_up_to = stored->confirmed;
+    session_restore_counts(session, &stored->counts);
     metric_add(registry->metrics, METRIC_SESSIONS, 1);
     return session;
 }
 
-int session_restore_message(struct session_registry *registry, struct session *session,
-                            struct slice body)
-{
-    static const struct mailbox_limits NO_LIMITS = {UINT32_MAX, UINT64_MAX};
-    struct mailbox *mailbox = &session->mailbox;
-    uint64_t limit = lift_limit(registry->budget);
-    struct blob *blob = budget_new_body(registry->budget, body);
-    int result = blob ? mailbox_reserve(mailbox, 1, body.len, &NO_LIMITS, registry->budget) : -1;
-    registry->budget->limit = limit;
-    if (result == 0) {
-        /* It may have been sent before. */
-        mailbox->sent_up_to = mailbox_push(mailbox, blob);
-        metric_add(registry->metrics, METRIC_PENDING, 1);
-        metric_add(registry->metrics, METRIC_PENDING_BYTES, body.len);
-    }
-    if (blob)
-        budget_release_body(registry->budget, blob);
-    return result;
-}
-
 static const struct {
-    enum metric sessions, messages;
-} END_METRICS[] = {
-    [SESSION_EXPIRED] = {METRIC_SESSIONS_EXPIRED, METRIC_DROPPED_EXPIRED},
-    [SESSION_DELETED] = {METRIC_SESSIONS_DELETED, METRIC_DROPPED_DELETED},
-    [SESSION_BROKEN] = {METRIC_SESSIONS_BROKEN, METRIC_DROPPED_BROKEN},
+    enum metric sessions;
+    enum settlement messages;
+} END_CAUSES[] = {
+    [SESSION_EXPIRED] = {METRIC_SESSIONS_EXPIRED, SETTLED_SESSION_EXPIRED},
+    [SESSION_DELETED] = {METRIC_SESSIONS_DELETED, SETTLED_SESSION_DELETED},
+    [SESSION_BROKEN] = {METRIC_SESSIONS_BROKEN, SETTLED_SESSION_BROKEN},
 };
 
 void session_end(struct session_registry *registry, struct session *session,
                  enum session_end_cause cause)
 {
     INVARIANT(!session->attachment, "a session ended under its attachment");
-    uint64_t bytes = 0;
-    uint32_t dropped = mailbox_drop(&session->mailbox, registry->budget, &bytes);
-    metric_sub(registry->metrics, METRIC_PENDING, dropped);
-    metric_sub(registry->metrics, METRIC_PENDING_BYTES, bytes);
-    metric_add(registry->metrics, END_METRICS[cause].messages, dropped);
-    metric_add(registry->metrics, END_METRICS[cause].sessions, 1);
+    session_drop_messages(registry, session, END_CAUSES[cause].messages);
+    metric_add(registry->metrics, END_CAUSES[cause].sessions, 1);
     metric_sub(registry->metrics, METRIC_SESSIONS, 1);
-    /* A store that cannot forget brings the session back at a restart: annoying, not wrong. */
-    if (registry->store->engine->session_deleted(registry->store, session_address(session)) != 0)
-        LOG_ERROR("store-failed", "operation=session-deleted errno=%d", errno);
+    store_must(registry->store->engine->session_deleted(registry->store, session->number),
+               "session-deleted");
     free_session(registry, session);
     registry->on_stored(registry->context);
 }
@@ -281,59 +302,4 @@ void session_release_until(struct session_registry *registry, struct session *se
     session->held = false;
     session->expires_ms = expires_ms;
     DL_APPEND2(*wheel_slot(registry, session), session, wheel_prev, wheel_next);
-}
-
-static enum metric refusal_metric(int error)
-{
-    return error == EDQUOT ? METRIC_REFUSED_MAILBOX_FULL : METRIC_REFUSED_HOST_FULL;
-}
-
-int session_accept(struct session_registry *registry, struct session *session,
-                   struct blob *const *bodies, size_t count, uint64_t *first_id)
-{
-    CHECK_MAGIC(session, SESSION_MAGIC);
-    struct mailbox *mailbox = &session->mailbox;
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += bodies[i]->len;
-    *first_id = mailbox->last_id + 1;
-    if (mailbox_reserve(mailbox, count, bytes, &registry->mailbox_limits, registry->budget) != 0 ||
-        registry->store->engine->accepted(registry->store, session_address(session), *first_id,
-                                          bodies, count) != 0) {
-        int error = errno;
-        mailbox_unreserve(mailbox, registry->budget);
-        metric_add(registry->metrics, refusal_metric(error), count);
-        errno = error;
-        return -1;
-    }
-    for (size_t i = 0; i < count; i++)
-        mailbox_push(mailbox, bodies[i]);
-    metric_add(registry->metrics, METRIC_ACCEPTED, count);
-    metric_add(registry->metrics, METRIC_PENDING, count);
-    metric_add(registry->metrics, METRIC_PENDING_BYTES, bytes);
-    registry->on_stored(registry->context);
-    return 0;
-}
-
-bool session_confirm(struct session_registry *registry, struct session *session, uint64_t id)
-{
-    CHECK_MAGIC(session, SESSION_MAGIC);
-    struct mailbox *mailbox = &session->mailbox;
-    if (id > mailbox->last_id)
-        return false;
-    if (id > mailbox->sent_up_to)
-        id = mailbox->sent_up_to;
-    if (id < mailbox_first_pending(mailbox))
-        return true;
-    if (registry->store->engine->confirmed(registry->store, session_address(session), id) != 0) {
-        LOG_ERROR("store-failed", "operation=confirmed errno=%d", errno);
-        return true; /* they wait on, and come again */
-    }
-    uint64_t bytes = 0;
-    uint32_t count = mailbox_confirm(mailbox, id, registry->budget, &bytes);
-    metric_add(registry->metrics, METRIC_CONFIRMED, count);
-    metric_sub(registry->metrics, METRIC_PENDING, count);
-    metric_sub(registry->metrics, METRIC_PENDING_BYTES, bytes);
-    registry->on_stored(registry->context);
-    return true;
 }

@@ -1,16 +1,19 @@
-/* The sessions of this host by address, their time to live, and the one place where messages enter
- * and leave mailboxes: limits, the store and the figures are kept here, so that they always agree.
+/* The sessions of this host by address, and their time to live. Their messages are in
+ * session_messages.h.
  *
  * An adopted session is a record that only says where the mailbox is (a MAGE host). */
 #ifndef MSGSERVER_RELAY_SESSION_REGISTRY_H
 #define MSGSERVER_RELAY_SESSION_REGISTRY_H
 
+#include "base/heap.h"
 #include "base/table.h"
 #include "codecs/requests.h"
 #include "codecs/settings.h"
 #include "store/store.h"
 #include "workers/relay/mailbox.h"
 #include "workers/relay/metrics.h"
+#include "workers/relay/receipts.h"
+#include "workers/relay/used_keys.h"
 
 struct attachment;
 
@@ -19,12 +22,16 @@ struct session {
     bool held; /* a client is attached: its time stands still, and it is not in the wheel */
     uint16_t address_len;
     struct session *wheel_prev, *wheel_next;
-    uint64_t created_ms; /* monotonic, as expires_ms */
-    uint64_t expires_ms;
+    uint64_t number;     /* names it in the store */
+    uint64_t created_ms; /* clock_steady_ms() */
+    uint64_t expires_ms; /* monotonic */
     uint64_t ttl_ms;
     char *home;                    /* NULL: the mailbox is here */
     struct attachment *attachment; /* the newest, or NULL */
     struct mailbox mailbox;
+    struct heap_node due;    /* in registry.due: no message's time is over before this */
+    struct heap_node oldest; /* in registry.oldest: when its oldest message came */
+    struct used_key *keys;
     /* What the last poll was given: an identical answer is held back. */
     uint64_t polled_first, polled_last;
     UT_hash_handle hh;
@@ -32,20 +39,35 @@ struct session {
 };
 
 enum {
-    SESSION_TICK_MS = 500, /* sessions end up to this much late */
+    SESSION_MAGIC = 0x73657373,
+    SESSION_TICK_MS = 500, /* sessions and messages end up to this much late */
     SESSION_WHEEL_SLOTS = 4096,
+};
+
+/* server.limits, as far as messages are concerned. */
+struct message_limits {
+    struct mailbox_limits mailbox;
+    uint64_t age_ms;           /* 0: none */
+    bool mailbox_drops_oldest; /* else it refuses; so does the host */
+    bool host_drops_oldest;
 };
 
 struct session_registry {
     struct session *sessions;                   /* by address */
     struct session *wheel[SESSION_WHEEL_SLOTS]; /* by tick of expires_ms, modulo the slots */
     uint64_t next_tick;
-    struct mailbox_limits mailbox_limits;
+    uint64_t last_number;
+    struct message_limits limits;
     uint64_t session_limit;
     uint64_t default_ttl_ms;
     struct host_budget *budget;
     struct metrics *metrics;
     struct store *store;
+    struct heap due;    /* sessions with messages that may expire, soonest first */
+    struct heap oldest; /* sessions with messages, oldest first; empty unless host_drops_oldest */
+    struct replaceable replaceable;
+    struct used_keys used_keys;
+    struct receipts receipts;
     /* A session's time is over: end it with session_end(), or let it live with session_release().
      */
     void (*on_expired)(void *context, struct session *session);
@@ -61,7 +83,7 @@ void registry_init(struct session_registry *registry, const struct settings *set
                    uint64_t now_ms);
 /* Frees all sessions without a word to the store, which keeps them. */
 void registry_free(struct session_registry *registry);
-/* Ends what is over at `now_ms`; call it every SESSION_TICK_MS. */
+/* Ends sessions whose time is over at `now_ms` (monotonic); call it every SESSION_TICK_MS. */
 void registry_tick(struct session_registry *registry, uint64_t now_ms);
 
 static inline struct slice session_address(const struct session *session)
@@ -82,13 +104,12 @@ struct session_order {
 enum outcome session_create(struct session_registry *registry, const struct session_order *order,
                             uint64_t now_ms, struct session **session);
 
-/* What a store kept of a session whose mailbox is empty so far. Limits do not count for what was
+/* What a store kept of a session, whose mailbox is empty so far. Limits do not count for what was
  * accepted before. Returns NULL with errno ENOMEM. */
 struct session *session_restore(struct session_registry *registry,
                                 const struct stored_session *stored, uint64_t now_ms);
-/* The next message of its mailbox. Returns 0, or -1 with errno ENOMEM. */
-int session_restore_message(struct session_registry *registry, struct session *session,
-                            struct slice body);
+/* What the store is told of it. */
+struct stored_session session_to_store(const struct session *session);
 
 enum session_end_cause { SESSION_EXPIRED, SESSION_DELETED, SESSION_BROKEN };
 /* Drops what waits and frees the session. Its attachment must be over. */
@@ -101,13 +122,5 @@ void session_release(struct session_registry *registry, struct session *session,
 /* The same with an end of its own. */
 void session_release_until(struct session_registry *registry, struct session *session,
                            uint64_t expires_ms);
-
-/* Gives all bodies IDs from `*first_id` on, or none. Returns 0; or -1 with errno EDQUOT (the
- * mailbox is full), ENOSPC (the host is), ENOMEM, or what the store says. */
-int session_accept(struct session_registry *registry, struct session *session,
-                   struct blob *const *bodies, size_t count, uint64_t *first_id);
-/* Frees what a client has: everything up to and with `id`, as far as it was ever sent. Returns
- * false when `id` was never given: then the client knows another mailbox than this one. */
-bool session_confirm(struct session_registry *registry, struct session *session, uint64_t id);
 
 #endif

@@ -81,6 +81,7 @@ class Server {
         }
         this.backendSocket = path.join(this.directory, 'backend.sock');
         config.backendHost = config.backendHost || { bind: { file: this.backendSocket } };
+        config.store = { path: path.join(this.directory, 'store'), size: '64MiB', ...config.store };
         config.workers = config.workers === undefined ? 2 : config.workers;
         this.workers = config.workers;
         fs.writeFileSync(path.join(this.directory, 'default.yaml'),

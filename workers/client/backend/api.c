@@ -17,8 +17,8 @@ struct route {
 static const struct route ROUTES[] = {
     {"POST", "/sessions", sessions_create},    {"GET", "/sessions/", sessions_read},
     {"DELETE", "/sessions/", sessions_delete}, {"POST", "/messages", messages_send},
-    {"POST", "/broadcast", broadcast_send},    {"GET", "/status", status_read},
-    {"GET", "/config", public_config_read},
+    {"POST", "/broadcast", broadcast_send},    {"GET", "/receipts", receipts_read},
+    {"GET", "/status", status_read},           {"GET", "/config", public_config_read},
 };
 enum { ROUTE_COUNT = sizeof ROUTES / sizeof *ROUTES };
 
@@ -94,6 +94,7 @@ static unsigned outcome_status(enum outcome outcome)
     case OUTCOME_NO_SESSION:
         return 404;
     case OUTCOME_EXISTS:
+    case OUTCOME_KEY_REUSED:
         return 409;
     case OUTCOME_OVER_LIMIT:
         return 507;
@@ -202,8 +203,9 @@ void backend_api_handle(struct exchange *exchange)
         answer_wrong_method(exchange, request->path);
     else
         answer_error(exchange, API_NOT_FOUND,
-                     "No such path. There are POST /sessions, GET and DELETE /sessions/KEY, POST "
-                     "/messages, POST /broadcast, GET /status and GET /config.");
+                     "No such path. There are POST /sessions, GET and DELETE /sessions/KEY, GET "
+                     "/sessions/KEY/messages/ID, POST /messages, POST /broadcast, GET /receipts, "
+                     "GET /status and GET /config.");
 }
 
 void public_config_read(struct exchange *exchange, struct slice rest)

@@ -13,6 +13,7 @@ void sessions_read(struct exchange *exchange, struct slice rest);
 void sessions_delete(struct exchange *exchange, struct slice rest);
 void messages_send(struct exchange *exchange, struct slice rest);
 void broadcast_send(struct exchange *exchange, struct slice rest);
+void receipts_read(struct exchange *exchange, struct slice rest);
 void status_read(struct exchange *exchange, struct slice rest);
 void public_config_read(struct exchange *exchange, struct slice rest);
 
@@ -37,8 +38,8 @@ const char *api_error_code(enum api_error error);
 /* {"error":{"code":…,"message":…}}; the format makes one sentence. */
 void answer_error(struct exchange *exchange, enum api_error error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* An outcome that is an error of the whole request: noSession is 404, exists 409, overLimit 507,
- * hostGone 502, timedOut 504, invalidSessionKey 400. */
+/* An outcome that is an error of the whole request: noSession is 404, exists and keyReused 409,
+ * overLimit 507, hostGone 502, timedOut 504, invalidSessionKey 400. */
 void answer_outcome(struct exchange *exchange, enum outcome outcome);
 /* A request to the relay that did not come back as REQUEST_ANSWERED. */
 void answer_failure(struct exchange *exchange, enum request_failure failure);

@@ -65,6 +65,8 @@ static void read_request(struct exchange *exchange)
                                   .query = http.query,
                                   .content_type = http_request_field(&http, "content-type"),
                                   .authorization = http_request_field(&http, "authorization"),
+                                  .accept = http_request_field(&http, "accept"),
+                                  .last_event_id = http_request_field(&http, "last-event-id"),
                                   .body = buffer_slice(&exchange->body)};
 }
 
@@ -129,4 +131,13 @@ void exchange_respond(struct exchange *exchange, unsigned status, const char *co
     connection->role.exchange = NULL;
     http_answer(connection, status, content_type, body, extra_headers);
     free_exchange(exchange);
+}
+
+struct connection *exchange_leave(struct exchange *exchange)
+{
+    CHECK_MAGIC(exchange, EXCHANGE_MAGIC);
+    struct connection *connection = exchange->connection;
+    connection->role.exchange = NULL;
+    free_exchange(exchange);
+    return connection;
 }

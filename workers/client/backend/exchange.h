@@ -8,6 +8,7 @@
 #include "base/slice.h"
 #include "codecs/settings.h"
 
+struct connection;
 struct exchange;
 struct relay_link;
 
@@ -19,6 +20,8 @@ struct exchange_request {
     struct slice query;        /* not decoded, without '?' */
     struct slice content_type; /* empty when there is none */
     struct slice authorization;
+    struct slice accept;
+    struct slice last_event_id;
     struct slice body;
 };
 const struct exchange_request *exchange_request_of(const struct exchange *exchange);
@@ -37,6 +40,10 @@ void exchange_set_state(struct exchange *exchange, void *state, void (*abandon)(
  * whole header lines with CRLF, or NULL. */
 void exchange_respond(struct exchange *exchange, unsigned status, const char *content_type,
                       struct slice body, const char *extra_headers);
+
+/* The connection itself, for an answer that takes time or has no end: `exchange` and the request
+ * are gone after the call, and the caller becomes the connection's handler. */
+struct connection *exchange_leave(struct exchange *exchange);
 
 /* Implemented by the API (backend/api.c): handles one request. */
 void backend_api_handle(struct exchange *exchange);

@@ -4,7 +4,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <jansson.h>
+
+#include "base/units.h"
 #include "codecs/json_text.h"
+
+enum { OPTION_TEXT_MAX = 128 };
 
 static int refuse(struct order_error *error, enum api_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -22,6 +27,9 @@ static int refuse(struct order_error *error, enum api_error code, const char *fo
 void message_order_free(struct message_order *order)
 {
     buffer_free(&order->bodies);
+    buffer_free(&order->replace_key);
+    buffer_free(&order->idempotency_key);
+    buffer_free(&order->receipt);
 }
 
 static int add_body(struct message_order *order, struct slice body, uint64_t max_body,
@@ -58,6 +66,66 @@ static int add_bodies(struct message_order *order, struct slice array, uint64_t 
     return 0;
 }
 
+static bool is_printable(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* The text of a JSON string, into an empty buffer. */
+static int read_text(const char *name, struct slice value, struct buffer *out,
+                     struct order_error *error)
+{
+    if (out->data)
+        return refuse(error, API_BAD_REQUEST, "\"%s\" is there twice.", name);
+    json_t *string = json_loadb(value.data, value.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    struct slice text = slice_of(json_string_value(string), json_string_length(string));
+    bool sound = text.len > 0 && text.len <= OPTION_TEXT_MAX && is_printable(text);
+    int failed = sound ? buffer_append_slice(out, text) : 0;
+    json_decref(string);
+    if (!sound)
+        return refuse(error, API_BAD_REQUEST,
+                      "\"%s\" must be a string of 1 to %d bytes without control characters.", name,
+                      OPTION_TEXT_MAX);
+    return failed ? refuse(error, API_NO_MEMORY, "Out of memory; nothing was done.") : 0;
+}
+
+/* Seconds as a number, or text with a unit. */
+static int read_ttl(struct slice value, uint64_t *ttl_ms, struct order_error *error)
+{
+    struct slice text = json_trim(value);
+    if (*ttl_ms > 0)
+        return refuse(error, API_BAD_REQUEST, "\"ttl\" is there twice.");
+    if (json_kind_of(text) == JSON_KIND_STRING)
+        text = slice_of(text.data + 1, text.len - 2);
+    if (parse_duration(text, 1000, ttl_ms) == 0 && *ttl_ms > 0 && *ttl_ms <= SEND_TTL_MAX_MS)
+        return 0;
+    return refuse(error, API_BAD_REQUEST,
+                  "\"ttl\" must be above 0 and at most 365 days: 30, or \"500ms\", or \"10m\".");
+}
+
+/* The members that only a message to sessions has. Returns 1 when `name` is none of them. */
+static int read_option(struct message_order *order, struct slice name, struct slice value,
+                       struct order_error *error)
+{
+    if (slice_equals_string(name, "ttl"))
+        return read_ttl(value, &order->ttl_ms, error);
+    if (slice_equals_string(name, "replaceKey"))
+        return read_text("replaceKey", value, &order->replace_key, error);
+    if (slice_equals_string(name, "idempotencyKey"))
+        return read_text("idempotencyKey", value, &order->idempotency_key, error);
+    if (slice_equals_string(name, "receipt"))
+        return read_text("receipt", value, &order->receipt, error);
+    if (!slice_equals_string(name, "to"))
+        return 1;
+    if (order->to.data)
+        return refuse(error, API_BAD_REQUEST, "\"to\" is there twice.");
+    order->to = json_trim(value);
+    return 0;
+}
+
 static int read_member(struct message_order *order, struct slice name, struct slice value,
                        bool with_to, uint64_t max_body, struct order_error *error)
 {
@@ -69,16 +137,14 @@ static int read_member(struct message_order *order, struct slice name, struct sl
         return one ? add_body(order, value, max_body, error)
                    : add_bodies(order, value, max_body, error);
     }
-    if (with_to && slice_equals_string(name, "to")) {
-        if (order->to.data)
-            return refuse(error, API_BAD_REQUEST, "\"to\" is there twice.");
-        order->to = json_trim(value);
-        return 0;
-    }
-    return refuse(error, API_BAD_REQUEST,
-                  "Unknown member \"%.*s\"; accepted are %s\"message\" and "
-                  "\"messages\".",
-                  name.len < 64 ? (int)name.len : 64, name.data, with_to ? "\"to\", " : "");
+    int taken = with_to ? read_option(order, name, value, error) : 1;
+    if (taken <= 0)
+        return taken;
+    return refuse(error, API_BAD_REQUEST, "Unknown member \"%.*s\"; accepted are %s\"messages\".",
+                  name.len < 64 ? (int)name.len : 64, name.data,
+                  with_to ? "\"to\", \"ttl\", \"replaceKey\", \"idempotencyKey\", \"receipt\", "
+                            "\"message\" and "
+                          : "\"message\" and ");
 }
 
 static int read_members(struct message_order *order, struct slice text, bool with_to,
@@ -100,6 +166,9 @@ static int read_members(struct message_order *order, struct slice text, bool wit
                       "\"to\" is missing: a session key, or an array of them.");
     if (order->body_count == 0)
         return refuse(error, API_BAD_REQUEST, "\"message\" or \"messages\" is missing or empty.");
+    if (buffer_len(&order->replace_key) > 0 && order->body_count != 1)
+        return refuse(error, API_BAD_REQUEST,
+                      "\"replaceKey\" takes one message: send the others by themselves.");
     return 0;
 }
 

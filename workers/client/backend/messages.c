@@ -32,23 +32,39 @@ static void free_job(void *state)
     free(job);
 }
 
+static int put_queued(struct buffer *out, const struct recipient_result *result)
+{
+    int failed = buffer_append_string(out, ",\"ids\":[");
+    for (uint32_t i = 0; i < result->count && !failed; i++)
+        failed = (i > 0 && buffer_append_string(out, ",") != 0) ||
+                 buffer_append_u64(out, result->first_id + i) != 0;
+    failed = failed || buffer_printf(out, "],\"attached\":%s",
+                                     result->flags & RESULT_ATTACHED ? "true" : "false") != 0;
+    if (result->flags & RESULT_REPLACED)
+        failed = failed || buffer_append_string(out, ",\"replaced\":true") != 0;
+    if (result->flags & RESULT_REPEATED)
+        failed = failed || buffer_append_string(out, ",\"repeated\":true") != 0;
+    if (result->dropped > 0)
+        failed = failed || buffer_printf(out, ",\"dropped\":%" PRIu32, result->dropped) != 0;
+    return failed ? -1 : 0;
+}
+
+static int put_refused(struct buffer *out, const struct recipient_result *result)
+{
+    if (result->outcome == OUTCOME_OVER_LIMIT && result->limit != LIMIT_NONE)
+        return buffer_printf(out, ",\"limit\":\"%s\",\"message\":\"%s\"", limit_code(result->limit),
+                             limit_sentence(result->limit));
+    return buffer_printf(out, ",\"message\":\"%s\"", outcome_sentence(result->outcome));
+}
+
 static int put_result(struct buffer *out, const struct batch_recipient *recipient)
 {
     const struct recipient_result *result = &recipient->result;
     int failed = buffer_append_string(out, "{\"to\":") != 0 ||
                  buffer_append_slice(out, recipient->key) != 0 ||
-                 buffer_printf(out, ",\"outcome\":\"%s\"", outcome_code(result->outcome)) != 0;
-    if (result->outcome == OUTCOME_QUEUED) {
-        failed = failed || buffer_append_string(out, ",\"ids\":[") != 0;
-        for (uint32_t i = 0; i < result->count && !failed; i++)
-            failed = (i > 0 && buffer_append_string(out, ",") != 0) ||
-                     buffer_append_u64(out, result->first_id + i) != 0;
-        failed = failed ||
-                 buffer_printf(out, "],\"attached\":%s", result->attached ? "true" : "false") != 0;
-    } else {
-        failed = failed ||
-                 buffer_printf(out, ",\"message\":\"%s\"", outcome_sentence(result->outcome)) != 0;
-    }
+                 buffer_printf(out, ",\"outcome\":\"%s\"", outcome_code(result->outcome)) != 0 ||
+                 (result->outcome == OUTCOME_QUEUED ? put_queued(out, result)
+                                                    : put_refused(out, result)) != 0;
     return failed || buffer_append_string(out, "}") != 0 ? -1 : 0;
 }
 

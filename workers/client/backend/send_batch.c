@@ -242,7 +242,12 @@ static void send_group(struct send_batch *batch, struct home_group *group,
 {
     struct batch_request *request = group->request;
     struct buffer payload = {0};
-    struct frame_send send = {buffer_slice(&group->addresses), buffer_slice(&order->bodies)};
+    struct frame_send send = {.addresses = buffer_slice(&group->addresses),
+                              .bodies = buffer_slice(&order->bodies),
+                              .ttl_ms = order->ttl_ms,
+                              .replace_key = buffer_slice(&order->replace_key),
+                              .idempotency_key = buffer_slice(&order->idempotency_key),
+                              .receipt = buffer_slice(&order->receipt)};
     if (request->count > 0 && put_send_fields(&payload, &send) == 0)
         request->id = relay_link_request(batch->relay, slice_from_string(group->home), FRAME_SEND,
                                          buffer_slice(&payload), on_reply, request);

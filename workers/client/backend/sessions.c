@@ -1,4 +1,4 @@
-/* POST /sessions, GET /sessions/KEY, DELETE /sessions/KEY. */
+/* POST /sessions, GET /sessions/KEY, DELETE /sessions/KEY, GET /sessions/KEY/messages/ID. */
 #include <inttypes.h>
 
 #include <jansson.h>
@@ -97,14 +97,15 @@ static int put_session_json(struct buffer *out, const struct frame_session *sess
            put_json_string(out, slice_of(key, key_len)) |
            buffer_append_string(out, ",\"actorId\":") | put_json_string(out, actor) |
            buffer_append_string(out, ",\"home\":") | put_json_string(out, session->home) |
-           buffer_printf(out,
-                         ",\"ttl\":%" PRIu64 ",\"age\":%" PRIu64
-                         ",\"attached\":%s,\"lastId\":%" PRIu64 ",\"confirmed\":%" PRIu64
-                         ",\"dropped\":%" PRIu64 ",\"pending\":%" PRIu64
-                         ",\"pendingBytes\":%" PRIu64 "}\n",
-                         session->ttl_ms / 1000, session->age_ms / 1000,
-                         session->attached ? "true" : "false", session->last_id, session->confirmed,
-                         session->dropped, session->pending, session->pending_bytes);
+           buffer_printf(
+               out,
+               ",\"ttl\":%" PRIu64 ",\"age\":%" PRIu64 ",\"attached\":%s,\"lastId\":%" PRIu64
+               ",\"accepted\":%" PRIu64 ",\"confirmed\":%" PRIu64 ",\"dropped\":%" PRIu64
+               ",\"replaced\":%" PRIu64 ",\"overflowed\":%" PRIu64 ",\"pending\":%" PRIu64
+               ",\"pendingBytes\":%" PRIu64 "}\n",
+               session->ttl_ms / 1000, session->age_ms / 1000, session->attached ? "true" : "false",
+               session->last_id, session->accepted, session->confirmed, session->dropped,
+               session->replaced, session->overflowed, session->pending, session->pending_bytes);
 }
 
 /* `context` is the status of success. */
@@ -163,10 +164,76 @@ static bool key_in_path(struct exchange *exchange, struct slice rest, struct ses
     return false;
 }
 
+static const char *const STATE_NAMES[MESSAGE_STATES] = {
+    [MESSAGE_PENDING] = "pending", [MESSAGE_CONFIRMED] = "confirmed", [MESSAGE_DROPPED] = "dropped",
+    [MESSAGE_SETTLED] = "settled", [MESSAGE_UNKNOWN] = "unknown",
+};
+
+static void answer_message_state(struct exchange *exchange, struct slice payload,
+                                 const void *context)
+{
+    (void)context;
+    struct frame_message_state message;
+    struct buffer body = {0};
+    if (get_message_state(payload, &message) != 0 || message.outcome >= OUTCOME_COUNT ||
+        message.state >= MESSAGE_STATES || message.settlement > SETTLEMENT_COUNT) {
+        answer_outcome(exchange, OUTCOME_HOST_GONE);
+        return;
+    }
+    if (message.outcome != OUTCOME_QUEUED) {
+        answer_outcome(exchange, message.outcome);
+        return;
+    }
+    int failed = buffer_printf(&body, "{\"state\":\"%s\",\"sent\":%s", STATE_NAMES[message.state],
+                               message.sent ? "true" : "false");
+    if (message.settlement < SETTLEMENT_COUNT)
+        failed |= buffer_printf(&body, ",\"outcome\":\"%s\",\"at\":%" PRIu64,
+                                settlement_code(message.settlement), message.at_ms);
+    if ((failed | buffer_append_string(&body, "}\n")) != 0) {
+        buffer_free(&body);
+        answer_failure(exchange, REQUEST_NO_MEMORY);
+        return;
+    }
+    answer_json(exchange, 200, &body);
+}
+
+/* "KEY/messages/ID": cuts it after the key and returns true. No key ends like this. */
+static bool take_message_id(struct slice *rest, uint64_t *id)
+{
+    static const char MIDDLE[] = "/messages/";
+    const size_t middle = sizeof MIDDLE - 1;
+    const char *slash = memrchr(rest->data, '/', rest->len);
+    size_t len = slash ? (size_t)(slash + 1 - rest->data) : 0;
+    if (len < middle || memcmp(rest->data + len - middle, MIDDLE, middle) != 0 ||
+        parse_u64(slice_of(rest->data + len, rest->len - len), id) != 0)
+        return false;
+    rest->len = len - middle;
+    return true;
+}
+
+static void read_message(struct exchange *exchange, struct slice rest, uint64_t id)
+{
+    struct session_key key;
+    struct buffer payload = {0};
+    if (!key_in_path(exchange, rest, &key))
+        return;
+    struct frame_read_message read = {slice_from_string(key.address), id};
+    if (put_read_message_fields(&payload, &read) != 0)
+        answer_failure(exchange, REQUEST_NO_MEMORY);
+    else
+        relay_call(exchange, slice_from_string(key.home), FRAME_READ_MESSAGE, &payload,
+                   FRAME_MESSAGE_STATE, answer_message_state, NULL);
+}
+
 void sessions_read(struct exchange *exchange, struct slice rest)
 {
     struct session_key key;
     struct buffer payload = {0};
+    uint64_t id;
+    if (take_message_id(&rest, &id)) {
+        read_message(exchange, rest, id);
+        return;
+    }
     if (!key_in_path(exchange, rest, &key))
         return;
     struct frame_read_session read = {slice_from_string(key.address)};

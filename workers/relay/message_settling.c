@@ -1,0 +1,243 @@
+/* How messages leave their mailboxes: confirmed, expired, dropped. */
+#include "workers/relay/message_settling.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/invariant.h"
+#include "base/log.h"
+#include "io/child_contract.h"
+#include "workers/relay/session_messages.h"
+
+static const enum metric SETTLEMENT_METRICS[SETTLEMENT_COUNT] = {
+    [SETTLED_CONFIRMED] = METRIC_CONFIRMED,
+    [SETTLED_TTL] = METRIC_DROPPED_TTL,
+    [SETTLED_REPLACED] = METRIC_DROPPED_REPLACED,
+    [SETTLED_MAILBOX_FULL] = METRIC_DROPPED_MAILBOX_FULL,
+    [SETTLED_HOST_FULL] = METRIC_DROPPED_HOST_FULL,
+    [SETTLED_AGE] = METRIC_DROPPED_AGE,
+    [SETTLED_SESSION_EXPIRED] = METRIC_DROPPED_EXPIRED,
+    [SETTLED_SESSION_DELETED] = METRIC_DROPPED_DELETED,
+    [SETTLED_SESSION_BROKEN] = METRIC_DROPPED_BROKEN,
+};
+
+void store_must(int result, const char *operation)
+{
+    if (result == 0)
+        return;
+    LOG_ERROR("store-failed", "operation=%s errno=%d action=\"starting the relay anew\"", operation,
+              errno);
+    _Exit(EXIT_OS);
+}
+
+static void add_receipt(struct session_registry *registry, const struct session *session,
+                        const struct message_options *options, enum settlement settlement)
+{
+    struct receipt receipt = {.settlement = (uint8_t)settlement,
+                              .sent = options->id <= session->mailbox.sent_up_to,
+                              .at_ms = clock_steady_ms(),
+                              .id = options->id,
+                              .address = session_address(session),
+                              .tag = options_receipt(options)};
+    store_must(receipts_add(&registry->receipts, &receipt), "receipt");
+    metric_add(registry->metrics, METRIC_RECEIPTS, 1);
+}
+
+void message_let_go_of(struct session_registry *registry, const struct session *session,
+                       struct message_options *options, enum settlement settlement)
+{
+    if (!options)
+        return;
+    replaceable_remove(&registry->replaceable, options);
+    if (options->receipt_len > 0)
+        add_receipt(registry, session, options, settlement);
+}
+
+void message_count_settled(struct session_registry *registry, struct mailbox_freed freed,
+                           enum settlement settlement)
+{
+    metric_add(registry->metrics, SETTLEMENT_METRICS[settlement], freed.messages);
+    metric_sub(registry->metrics, METRIC_PENDING, freed.messages);
+    metric_sub(registry->metrics, METRIC_PENDING_BYTES, freed.bytes);
+}
+
+void message_note_oldest(struct session_registry *registry, struct session *session)
+{
+    const struct mailbox *mailbox = &session->mailbox;
+    if (!registry->limits.host_drops_oldest)
+        return;
+    if (mailbox->pending == 0)
+        heap_remove(&registry->oldest, &session->oldest);
+    else
+        heap_set(&registry->oldest, &session->oldest,
+                 mailbox_entry(mailbox, mailbox_first_entry(mailbox))->body->made_ms);
+}
+
+void message_store_counts(struct session_registry *registry, const struct session *session,
+                          uint64_t first_entry)
+{
+    struct store *store = registry->store;
+    struct stored_session stored = session_to_store(session);
+    uint64_t removed_to = mailbox_first_entry(&session->mailbox) - 1;
+    if (removed_to >= first_entry)
+        store_must(store->engine->messages_removed(store, session->number, removed_to),
+                   "messages-removed");
+    store_must(store->engine->session_changed(store, &stored), "session-changed");
+    registry->on_stored(registry->context);
+}
+
+static bool is_overflow(enum settlement settlement)
+{
+    return settlement == SETTLED_MAILBOX_FULL || settlement == SETTLED_HOST_FULL ||
+           settlement == SETTLED_AGE;
+}
+
+/* Drops the live message of `id`; the ID stays. */
+static void drop_message(struct session_registry *registry, struct session *session, uint64_t id,
+                         enum settlement settlement)
+{
+    struct mailbox *mailbox = &session->mailbox;
+    uint64_t first_entry = mailbox_first_entry(mailbox);
+    message_let_go_of(registry, session, mailbox_entry(mailbox, id)->options, settlement);
+    message_count_settled(registry, mailbox_drop(mailbox, id, registry->budget), settlement);
+    if (is_overflow(settlement))
+        mailbox->overflowed++;
+    if (id >= mailbox_first_entry(mailbox)) {
+        struct stored_message placeholder = {.id = id, .dropped = true};
+        store_must(registry->store->engine->message_changed(registry->store, session->number,
+                                                            &placeholder),
+                   "message-changed");
+    }
+    message_store_counts(registry, session, first_entry);
+    message_note_oldest(registry, session);
+}
+
+void message_drop_oldest(struct session_registry *registry, struct session *session,
+                         enum settlement settlement)
+{
+    drop_message(registry, session, mailbox_first_entry(&session->mailbox), settlement);
+}
+
+static struct session *session_of_due(struct heap_node *node)
+{
+    return node ? (struct session *)((char *)node - offsetof(struct session, due)) : NULL;
+}
+
+static void let_go_up_to(struct session_registry *registry, const struct session *session,
+                         uint64_t id, enum settlement settlement)
+{
+    const struct mailbox *mailbox = &session->mailbox;
+    for (uint64_t at = mailbox_first_entry(mailbox); at <= id && at <= mailbox->last_id; at++)
+        message_let_go_of(registry, session, mailbox_entry(mailbox, at)->options, settlement);
+}
+
+bool session_confirm(struct session_registry *registry, struct session *session, uint64_t id)
+{
+    CHECK_MAGIC(session, SESSION_MAGIC);
+    struct mailbox *mailbox = &session->mailbox;
+    uint64_t first_entry = mailbox_first_entry(mailbox);
+    if (id > mailbox->last_id)
+        return false;
+    if (id > mailbox->sent_up_to)
+        id = mailbox->sent_up_to;
+    if (id < mailbox_first_waiting(mailbox))
+        return true;
+    let_go_up_to(registry, session, id, SETTLED_CONFIRMED);
+    message_count_settled(registry, mailbox_confirm(mailbox, id, registry->budget),
+                          SETTLED_CONFIRMED);
+    message_store_counts(registry, session, first_entry);
+    message_note_oldest(registry, session);
+    return true;
+}
+
+void session_drop_messages(struct session_registry *registry, struct session *session,
+                           enum settlement settlement)
+{
+    struct mailbox *mailbox = &session->mailbox;
+    let_go_up_to(registry, session, mailbox->last_id, settlement);
+    message_count_settled(registry, mailbox_drop_all(mailbox, registry->budget), settlement);
+}
+
+void session_forget_messages(struct session_registry *registry, struct session *session)
+{
+    struct mailbox *mailbox = &session->mailbox;
+    for (uint64_t id = mailbox_first_entry(mailbox); id <= mailbox->last_id; id++) {
+        struct message_options *options = mailbox_entry(mailbox, id)->options;
+        if (options)
+            replaceable_remove(&registry->replaceable, options);
+    }
+    mailbox_drop_all(mailbox, registry->budget);
+}
+
+/* --- what is over ----------------------------------------------------------------------------- */
+
+static uint64_t age_end(const struct session_registry *registry, const struct blob *body)
+{
+    return registry->limits.mailbox_drops_oldest && registry->limits.age_ms > 0
+               ? body->made_ms + registry->limits.age_ms
+               : UINT64_MAX;
+}
+
+static uint64_t end_of(const struct session_registry *registry, const struct mailbox_entry *entry)
+{
+    uint64_t end = age_end(registry, entry->body);
+    uint64_t expires_ms = entry->options ? entry->options->expires_ms : 0;
+    return expires_ms > 0 && expires_ms < end ? expires_ms : end;
+}
+
+void message_note_end(struct session_registry *registry, struct session *session,
+                      const struct mailbox_entry *entry)
+{
+    uint64_t end = end_of(registry, entry);
+    if (end != UINT64_MAX && (session->due.place == 0 || end < session->due.key))
+        heap_set(&registry->due, &session->due, end);
+}
+
+static void drop_over(struct session_registry *registry, struct session *session, uint64_t now_ms)
+{
+    const struct mailbox *mailbox = &session->mailbox;
+    uint64_t last = mailbox->last_id;
+    heap_remove(&registry->due, &session->due);
+    for (uint64_t id = mailbox_first_entry(mailbox); id <= last; id++) {
+        if (id < mailbox_first_entry(mailbox) || !mailbox_entry(mailbox, id)->body)
+            continue; /* dropped before, and in the gap now */
+        const struct mailbox_entry *entry = mailbox_entry(mailbox, id);
+        if (end_of(registry, entry) > now_ms)
+            message_note_end(registry, session, entry);
+        else
+            drop_message(registry, session, id,
+                         age_end(registry, entry->body) <= now_ms ? SETTLED_AGE : SETTLED_TTL);
+    }
+}
+
+void session_drop_due(struct session_registry *registry, struct session *session)
+{
+    if (session->due.place == 0)
+        return;
+    uint64_t now_ms = clock_steady_ms();
+    if (session->due.key <= now_ms)
+        drop_over(registry, session, now_ms);
+}
+
+static void forget_keys(struct session_registry *registry, uint64_t now_ms)
+{
+    struct used_keys *keys = &registry->used_keys;
+    struct store *store = registry->store;
+    for (struct used_key *key; (key = keys->oldest) && key->used_ms + keys->window_ms <= now_ms;) {
+        struct session *session = key->session;
+        store_must(store->engine->key_removed(store, session->number, used_key_text(key)),
+                   "key-removed");
+        used_key_remove(keys, &session->keys, key);
+        registry->on_stored(registry->context);
+    }
+}
+
+void messages_tick(struct session_registry *registry)
+{
+    uint64_t now_ms = clock_steady_ms();
+    struct session *session;
+    while ((session = session_of_due(heap_first(&registry->due))) && session->due.key <= now_ms)
+        drop_over(registry, session, now_ms);
+    forget_keys(registry, now_ms);
+}

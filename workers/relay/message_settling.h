@@ -1,0 +1,29 @@
+/* What session_messages.h is made of: the steps that entering and leaving messages share. */
+#ifndef MSGSERVER_RELAY_MESSAGE_SETTLING_H
+#define MSGSERVER_RELAY_MESSAGE_SETTLING_H
+
+#include "workers/relay/session_registry.h"
+
+/* Before the mailbox frees the options (NULL is accepted): no table has them any more, and whoever
+ * asked for a receipt has it. */
+void message_let_go_of(struct session_registry *registry, const struct session *session,
+                       struct message_options *options, enum settlement settlement);
+void message_count_settled(struct session_registry *registry, struct mailbox_freed freed,
+                           enum settlement settlement);
+
+/* Drops the mailbox's oldest live message; its ID stays. */
+void message_drop_oldest(struct session_registry *registry, struct session *session,
+                         enum settlement settlement);
+
+/* Tells the store where the mailbox stands; `first_entry` is the one before the change. */
+void message_store_counts(struct session_registry *registry, const struct session *session,
+                          uint64_t first_entry);
+
+/* After something left or entered: keeps registry.oldest right. */
+void message_note_oldest(struct session_registry *registry, struct session *session);
+/* A live entry that came in: keeps registry.due right, which is a lower bound, since what is
+ * confirmed before its time is not taken out. */
+void message_note_end(struct session_registry *registry, struct session *session,
+                      const struct mailbox_entry *entry);
+
+#endif

@@ -1,0 +1,135 @@
+#include "workers/relay/receipts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/invariant.h"
+#include "base/random.h"
+
+enum {
+    FIRST_CAPACITY = 16,
+    /* When there is no room for one more, this part of the limit is forgotten at once. */
+    FORGOTTEN_SHARE = 16,
+    RUN_BYTES_MAX = 48 << 10,
+};
+
+void receipts_init(struct receipts *receipts, uint64_t limit, struct store *store)
+{
+    *receipts = (struct receipts){.limit = (uint32_t)limit, .next = 1, .store = store};
+    do
+        random_bytes(&receipts->epoch, sizeof receipts->epoch);
+    while (receipts->epoch == 0); /* "from the oldest on", in a request */
+}
+
+static struct blob *pop(struct receipts *receipts)
+{
+    struct blob *oldest = receipts->ring[receipts->head];
+    receipts->head = (receipts->head + 1) & (receipts->capacity - 1);
+    receipts->count--;
+    return oldest;
+}
+
+void receipts_free(struct receipts *receipts)
+{
+    while (receipts->count > 0)
+        blob_release(pop(receipts));
+    free(receipts->ring);
+    buffer_free(&receipts->scratch);
+}
+
+static struct slice at(const struct receipts *receipts, uint64_t number)
+{
+    uint32_t offset = (uint32_t)(number - receipts_first(receipts));
+    return blob_slice(receipts->ring[(receipts->head + offset) & (receipts->capacity - 1)]);
+}
+
+static int reserve(struct receipts *receipts)
+{
+    if (receipts->count < receipts->capacity)
+        return 0;
+    uint32_t capacity = receipts->capacity > 0 ? receipts->capacity * 2 : FIRST_CAPACITY;
+    struct blob **ring = reallocarray(NULL, capacity, sizeof(struct blob *));
+    if (!ring)
+        return -1;
+    for (uint32_t i = 0; i < receipts->count; i++)
+        ring[i] = receipts->ring[(receipts->head + i) & (receipts->capacity - 1)];
+    free(receipts->ring);
+    receipts->ring = ring;
+    receipts->capacity = capacity;
+    receipts->head = 0;
+    return 0;
+}
+
+static int forget_oldest(struct receipts *receipts)
+{
+    uint32_t count = receipts->limit / FORGOTTEN_SHARE + 1;
+    count = count < receipts->count ? count : receipts->count;
+    uint64_t last = receipts_first(receipts) + count - 1;
+    if (receipts->store->engine->receipts_removed(receipts->store, last) != 0)
+        return -1;
+    while (count-- > 0)
+        blob_release(pop(receipts));
+    return 0;
+}
+
+static void push(struct receipts *receipts, struct blob *contents)
+{
+    receipts->ring[(receipts->head + receipts->count) & (receipts->capacity - 1)] = contents;
+    receipts->count++;
+    receipts->next++;
+}
+
+int receipts_add(struct receipts *receipts, const struct receipt *receipt)
+{
+    buffer_truncate(&receipts->scratch, 0);
+    if (receipts->count >= receipts->limit && forget_oldest(receipts) != 0)
+        return -1;
+    if (reserve(receipts) != 0 || put_receipt_record(&receipts->scratch, receipt) != 0)
+        return -1;
+    struct blob *contents = blob_new(buffer_slice(&receipts->scratch));
+    if (!contents)
+        return -1;
+    INVARIANT(contents->len <= STORED_RECEIPT_MAX, "a receipt is too long");
+    struct stored_receipt stored = {receipts->next, blob_slice(contents)};
+    if (receipts->store->engine->receipt_added(receipts->store, &stored) != 0) {
+        int error = errno;
+        blob_release(contents);
+        errno = error;
+        return -1;
+    }
+    push(receipts, contents);
+    return 0;
+}
+
+int receipts_restore(struct receipts *receipts, const struct stored_receipt *stored)
+{
+    struct blob *contents = reserve(receipts) == 0 ? blob_new(stored->contents) : NULL;
+    if (!contents)
+        return -1;
+    receipts->next = stored->number;
+    push(receipts, contents);
+    return 0;
+}
+
+int receipts_read(const struct receipts *receipts, uint64_t after, uint32_t limit, uint64_t *first,
+                  struct buffer *run)
+{
+    uint64_t number = receipts_first(receipts);
+    if (number <= after)
+        number = after < receipts->next ? after + 1 : receipts->next;
+    *first = number;
+    for (; number < receipts->next && limit > 0 && buffer_len(run) < RUN_BYTES_MAX; limit--)
+        if (put_slice(run, at(receipts, number++)) != 0)
+            return -1;
+    return 0;
+}
+
+bool receipts_find(const struct receipts *receipts, struct slice address, uint64_t id,
+                   struct receipt *receipt)
+{
+    for (uint64_t number = receipts->next; number-- > receipts_first(receipts);)
+        if (get_receipt_record(at(receipts, number), receipt) == 0 && receipt->id == id &&
+            slice_equal(receipt->address, address))
+            return true;
+    return false;
+}

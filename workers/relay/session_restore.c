@@ -1,0 +1,63 @@
+/* Mailboxes as a store kept them. */
+#include "workers/relay/message_settling.h"
+#include "workers/relay/session_messages.h"
+
+void session_restore_counts(struct session *session, const struct stored_counts *counts)
+{
+    struct mailbox *mailbox = &session->mailbox;
+    mailbox->last_id = counts->confirmed + counts->gap;
+    mailbox->sent_up_to = mailbox->last_id;
+    mailbox->gap = counts->gap;
+    mailbox->dropped = counts->dropped;
+    mailbox->replaced = counts->replaced;
+    mailbox->overflowed = counts->overflowed;
+}
+
+static int restore_live(struct session_registry *registry, struct session *session,
+                        const struct stored_message *stored)
+{
+    struct message_wish wish = {stored->expires_ms, stored->replace_key, stored->receipt};
+    struct blob *body = budget_new_body(registry->budget, stored->body);
+    struct message_options *options = NULL;
+    if (body && !wish_is_empty(&wish))
+        options = options_new(registry->budget, session->number, &wish);
+    bool failed = !body || (!options && !wish_is_empty(&wish));
+    if (!failed) {
+        body->made_ms = stored->made_ms;
+        uint64_t id = mailbox_push(&session->mailbox, body, options);
+        metric_add(registry->metrics, METRIC_PENDING, 1);
+        metric_add(registry->metrics, METRIC_PENDING_BYTES, stored->body.len);
+        message_note_end(registry, session, mailbox_entry(&session->mailbox, id));
+        message_note_oldest(registry, session);
+    }
+    if (body)
+        budget_release_body(registry->budget, body);
+    return failed ? -1 : 0;
+}
+
+int session_restore_message(struct session_registry *registry, struct session *session,
+                            const struct stored_message *stored)
+{
+    struct mailbox *mailbox = &session->mailbox;
+    uint64_t limit = budget_lift_limit(registry->budget);
+    int result = mailbox_reserve(mailbox, 1, registry->budget);
+    if (result == 0 && stored->dropped)
+        mailbox_push_dropped(mailbox);
+    else if (result == 0)
+        result = restore_live(registry, session, stored);
+    registry->budget->limit = limit;
+    mailbox->sent_up_to = mailbox->last_id; /* it may have been sent before */
+    return result;
+}
+
+int session_restore_key(struct session_registry *registry, struct session *session,
+                        const struct stored_key *stored)
+{
+    uint64_t limit = budget_lift_limit(registry->budget);
+    struct used_key *key = used_key_new(&registry->used_keys, session, session->number, stored);
+    registry->budget->limit = limit;
+    if (key && used_key_add(&registry->used_keys, &session->keys, key) == 0)
+        return 0;
+    used_key_discard(&registry->used_keys, key);
+    return -1;
+}
