@@ -206,6 +206,29 @@ START_TEST(a_home_that_comes_back_is_connected_again)
 }
 END_TEST
 
+/* What was allowed was less than half of the window: that is used up, and must be renewed. */
+START_TEST(a_small_window_is_renewed_too)
+{
+    start();
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-b:1", 0);
+    settle_here();
+    test_send(&home, "sess/bob:x", "[12345678901234567890123456789]");
+    settle_here();
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", DOWN);
+    fake_mesh_set_peer(home.relay->mesh, "host-a:1", DOWN);
+    fake_mesh_set_peer(home.relay->mesh, "host-a:1", UP);
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", UP);
+    test_send(&home, "sess/bob:x", "[3456789]");
+    test_send(&home, "sess/bob:x", "[1]");
+    settle_here();
+    expect(&worker, "deliver 1: 1=[12345678901234567890123456789]\ndeliver 1: 2=[3456789]\n");
+    test_credit(&worker, 1, 40);
+    settle_here();
+    expect(&worker, "deliver 1: 3=[1]\n");
+    stop();
+}
+END_TEST
+
 START_TEST(a_home_that_lost_the_session_is_host_gone)
 {
     start();
@@ -528,6 +551,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_client_at_the_home_takes_over);
     tcase_add_test(cases, nothing_is_sent_beyond_the_window_nor_twice);
     tcase_add_test(cases, a_home_that_comes_back_is_connected_again);
+    tcase_add_test(cases, a_small_window_is_renewed_too);
     tcase_add_test(cases, a_home_that_lost_the_session_is_host_gone);
     tcase_add_test(cases, a_home_that_stays_away_is_host_gone);
     tcase_add_test(cases, a_full_queue_to_a_peer_is_waited_for);

@@ -199,6 +199,7 @@ static void send_connect(struct relay *relay, struct remote_client *client)
     }
     set_connect_due(client, false);
     client->resend = false;
+    client->granted = order.window;
     client->since_connect = 0;
     attachment_set_state(relay, attachment, ATTACHMENT_IDLE);
 }
@@ -259,7 +260,7 @@ static void renew_window(struct relay *relay, struct remote_client *client)
 {
     const struct attachment *attachment = client->attachment;
     if (attachment->state == ATTACHMENT_IDLE && attachment->style == STYLE_STREAM &&
-        client->home->is_msgserver && client->since_connect >= attachment->window / 2 &&
+        client->home->is_msgserver && client->since_connect >= client->granted / 2 &&
         attachment->in_flight <= attachment->window / 2)
         send_connect(relay, client);
 }

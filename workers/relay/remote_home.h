@@ -35,7 +35,8 @@ struct remote_client {
     struct remote_client *prev, *next; /* in home->clients */
     uint64_t next_id;                  /* to give to the client; 0 until the first pack */
     uint64_t confirm_from, confirm_to; /* confirmations that wait for the home; 0: none */
-    uint32_t since_connect;            /* bytes given since the last connect */
+    uint32_t granted;                  /* bytes that the last connect allowed */
+    uint32_t since_connect;            /* bytes given since then */
     bool was_connected;                /* the home knew the session, once */
     bool connect_due;                  /* at the next tick, or when the peer takes it */
     bool resend;                       /* the next connect says so */
