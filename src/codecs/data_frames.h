@@ -23,10 +23,12 @@ enum attach_flags {
 
 enum { DATA_FRAME_MAX_PAYLOAD = 1 << 30, DATA_FRAME_SMALL = 64 << 10 };
 
-/* `home` is the cluster ID of the session's home, empty when the relay is to look it up.
+/* `home` is the cluster ID of the session's home, empty when the relay is to look it up. `since` is
+ * when the client came (monotonic ms, one clock for a host's processes): the newest one wins.
  * `confirmed` is a list of IDs (u64 each), applied before any delivery. */
 #define FIELDS_ATTACH(F)                                                                           \
-    F(u64, handle) F(u8, style) F(u8, flags) F(slice, address) F(slice, home) F(slice, confirmed)
+    F(u64, handle)                                                                                 \
+    F(u64, since) F(u8, style) F(u8, flags) F(slice, address) F(slice, home) F(slice, confirmed)
 #define FIELDS_CONFIRM(F) F(u64, handle) F(slice, confirmed)
 #define FIELDS_DETACH(F)  F(u64, handle)
 /* `bytes` of delivered bodies that the client's socket took: the relay may send as many more. */

@@ -106,13 +106,18 @@ static void write_list(struct buffer *out, const struct slice *items, size_t cou
     }
 }
 
+/* Leaves out the times at the end of a connect. */
 static void write_line(struct buffer *out, const struct envelope *envelope)
 {
+    enum { TIMES = 5 };
+    size_t count = envelope->message_count;
+    if (envelope->type == ENVELOPE_CONNECT && count > TIMES)
+        count = TIMES;
     buffer_append_string(out, TYPE_NAMES[envelope->type]);
     buffer_append_string(out, " ");
     write_list(out, envelope->route, envelope->route_len, ",");
     buffer_append_string(out, " | ");
-    write_list(out, envelope->messages, envelope->message_count, ";");
+    write_list(out, envelope->messages, count, ";");
     buffer_append_string(out, " | ");
     write_list(out, envelope->return_route, envelope->return_route_len, ",");
     buffer_append_string(out, "\n");
@@ -150,7 +155,7 @@ static size_t unpack_list(struct frame_reader *reader, struct slice *items, size
     return count;
 }
 
-static void deliver(struct mesh *mesh, struct slice packed)
+static struct envelope unpack(struct slice packed)
 {
     static struct slice messages[MESSAGES];
     struct frame_reader reader = reader_of(packed);
@@ -161,6 +166,12 @@ static void deliver(struct mesh *mesh, struct slice packed)
     envelope.route_len = unpack_list(&reader, envelope.route, ENVELOPE_ROUTE_MAX);
     envelope.message_count = unpack_list(&reader, messages, MESSAGES);
     envelope.return_route_len = unpack_list(&reader, envelope.return_route, ENVELOPE_ROUTE_MAX);
+    return envelope;
+}
+
+static void deliver(struct mesh *mesh, struct slice packed)
+{
+    struct envelope envelope = unpack(packed);
     mesh->handlers->on_envelope(mesh->context, &envelope);
 }
 
@@ -178,6 +189,66 @@ size_t fake_mesh_pump(void)
         buffer_free(&inbox);
     }
     return count;
+}
+
+size_t fake_mesh_waiting(const struct mesh *mesh)
+{
+    struct frame_reader reader = reader_of(buffer_slice(&mesh->inbox));
+    size_t count = 0;
+    for (; reader_left(&reader) > 0; count++)
+        get_slice(&reader);
+    return count;
+}
+
+bool fake_mesh_connect_waits(const struct mesh *mesh)
+{
+    struct frame_reader reader = reader_of(buffer_slice(&mesh->inbox));
+    while (reader_left(&reader) > 0)
+        if (unpack(get_slice(&reader)).type == ENVELOPE_CONNECT)
+            return true;
+    return false;
+}
+
+/* The hop of the attachment that an envelope is about; empty for a confirmation. */
+static struct slice subject(struct slice packed)
+{
+    struct envelope envelope = unpack(packed);
+    switch (envelope.type) {
+    case ENVELOPE_CONNECT:
+        return envelope.return_route[envelope.return_route_len - 1];
+    case ENVELOPE_DISCONNECT:
+        return envelope.messages[1];
+    case ENVELOPE_MESSAGEPACK:
+    case ENVELOPE_HOST_GONE:
+        return envelope.route[envelope.route_len - 1];
+    default:
+        return SLICE_EMPTY;
+    }
+}
+
+void fake_mesh_hand_on(struct mesh *mesh, size_t n)
+{
+    struct buffer inbox = mesh->inbox, rest = {0};
+    struct frame_reader reader = reader_of(buffer_slice(&inbox));
+    for (size_t i = 0; i < n; i++)
+        get_slice(&reader);
+    struct slice about = subject(get_slice(&reader)), chosen = SLICE_EMPTY;
+    reader = reader_of(buffer_slice(&inbox));
+    while (reader_left(&reader) > 0) {
+        struct slice packed = get_slice(&reader);
+        if (!chosen.data && slice_equal(subject(packed), about))
+            chosen = packed;
+        else
+            put_slice(&rest, packed);
+    }
+    mesh->inbox = rest;
+    deliver(mesh, chosen);
+    buffer_free(&inbox);
+}
+
+void fake_mesh_lose(struct mesh *mesh)
+{
+    buffer_free(&mesh->inbox);
 }
 
 int mesh_send(struct mesh *mesh, const struct envelope *envelope)

@@ -16,6 +16,14 @@ void fake_mesh_set_full(struct mesh *mesh, const char *id, bool full);
 
 /* Hands on what relays of this test sent to each other. Returns how many envelopes. */
 size_t fake_mesh_pump(void);
+/* What waits for one relay, envelope by envelope: how many there are; hands on the first one that
+ * is about the same attachment as the n-th, so that only what is about different ones is
+ * reordered; loses all, as when a connection dies. */
+size_t fake_mesh_waiting(const struct mesh *mesh);
+void fake_mesh_hand_on(struct mesh *mesh, size_t n);
+void fake_mesh_lose(struct mesh *mesh);
+/* Whether one of them is a connect. */
+bool fake_mesh_connect_waits(const struct mesh *mesh);
 
 /* An envelope arrives. `line` is like a line of the journal, with messages joined by semicolons. */
 void fake_mesh_receive(struct mesh *mesh, const char *line);

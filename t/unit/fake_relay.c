@@ -21,6 +21,7 @@ static void on_attach(struct fake_relay *relay, struct slice payload)
     struct frame_attach frame;
     ck_assert_int_eq(get_attach(payload, &frame), 0);
     ck_assert_uint_lt(relay->attachments, FAKE_RELAY_ATTACHMENTS);
+    relay->since[relay->attachments] = frame.since;
     relay->handles[relay->attachments++] = frame.handle;
     buffer_printf(&relay->journal,
                   "attach style=%u flags=%u address=%.*s home=%.*s confirmed=", frame.style,

@@ -18,6 +18,7 @@ struct fake_relay {
      * (the n-th attachment), "credit 12\n", "request op=1 home=…\n" */
     struct buffer journal;
     uint64_t handles[FAKE_RELAY_ATTACHMENTS];
+    uint64_t since[FAKE_RELAY_ATTACHMENTS];
     size_t attachments;
     size_t detached;
     size_t credit;

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "relay_fixture.h"
 
 static struct test_relay test;
@@ -90,6 +91,32 @@ START_TEST(what_is_stale_touches_nothing)
     expect(&worker, "deliver 2: 2=[1]\n");
     ck_assert_uint_eq(figure(&test, METRIC_STALE), 3);
     ck_assert_uint_eq(figure(&test, METRIC_PENDING), 2);
+    stop();
+}
+END_TEST
+
+/* As after a restart of the relay, which workers hear of one after the other. */
+START_TEST(who_is_announced_again_does_not_take_over_from_who_came_later)
+{
+    struct test_worker late;
+    struct frame_attach old = {.handle = 8ull << 32 | 1,
+                               .since = clock_monotonic_ms() - 1000,
+                               .flags = ATTACH_RESUMED,
+                               .address = SLICE_LITERAL("sess/bob:x")};
+    start();
+    test_worker_start(&late, &test, 8);
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    settle_here();
+    put_attach(data_channel_out(late.channel), &old);
+    data_channel_wrote(late.channel);
+    settle(&test, &late);
+    expect(&late, "end 1: superseded\n");
+    test_send(&test, "sess/bob:x", "[1]");
+    settle_here();
+    expect(&worker, "deliver 1: 1=[1]\n");
+    ck_assert_uint_eq(figure(&test, METRIC_ATTACHED_STREAM), 1);
+    test_worker_stop(&late);
+    settle_here();
     stop();
 }
 END_TEST
@@ -311,6 +338,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, an_unknown_session_is_refused);
     tcase_add_test(cases, a_stream_gets_all_at_first_and_then_what_is_new);
     tcase_add_test(cases, what_is_stale_touches_nothing);
+    tcase_add_test(cases, who_is_announced_again_does_not_take_over_from_who_came_later);
     tcase_add_test(cases, another_worker_cannot_speak_for_a_handle);
     tcase_add_test(cases, a_window_holds_back_what_the_client_does_not_take);
     tcase_add_test(cases, polls_get_everything_once);

@@ -160,7 +160,7 @@ START_TEST(a_new_relay_hears_of_every_attachment)
     /* No relay knew the first one before: it is new, not resumed. */
     ck_assert(fake_relay_was_told(
         &relay, "attach style=0 flags=0 address=sess/early:x home=aa:1 confirmed=4"));
-    uint64_t handle = relay.handles[0];
+    uint64_t handle = relay.handles[0], since = relay.since[0];
     fake_relay_deliver(&relay, 0, 5, "[]", NULL);
     LOOP_UNTIL(loop, early.deliveries == 1);
     fake_relay_close(&relay);
@@ -172,6 +172,7 @@ START_TEST(a_new_relay_hears_of_every_attachment)
     ck_assert(fake_relay_was_told(
         &relay, "attach style=0 flags=1 address=sess/early:x home=aa:1 confirmed=9"));
     ck_assert_uint_eq(relay.handles[0], handle);
+    ck_assert_uint_eq(relay.since[0], since);
     /* Credit for what the first relay delivered is not the second's. */
     attachment_credit(early.attachment, 2);
     attachment_confirm(early.attachment, (uint64_t[]){10}, 1);

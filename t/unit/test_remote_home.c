@@ -143,6 +143,33 @@ START_TEST(a_client_at_the_home_takes_over)
 }
 END_TEST
 
+/* The hosts lost sight of each other, and so the word that somebody took over. */
+START_TEST(a_client_that_is_announced_again_does_not_take_over)
+{
+    struct test_worker at_home;
+    start();
+    test_worker_start(&at_home, &home, 9);
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-b:1", 0);
+    settle_here();
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", DOWN);
+    fake_mesh_set_peer(home.relay->mesh, "host-a:1", DOWN);
+    uint64_t before = clock_monotonic_ms();
+    while (clock_monotonic_ms() < before + 2)
+        ;
+    test_attach(&at_home, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    settle(&home, &at_home);
+    fake_mesh_set_peer(home.relay->mesh, "host-a:1", UP);
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", UP);
+    settle_here();
+    expect(&worker, "end 1: superseded\n");
+    test_send(&home, "sess/bob:x", "[1]");
+    settle(&home, &at_home);
+    expect(&at_home, "deliver 1: 1=[1]\n");
+    test_worker_stop(&at_home);
+    stop();
+}
+END_TEST
+
 START_TEST(nothing_is_sent_beyond_the_window_nor_twice)
 {
     start();
@@ -397,6 +424,7 @@ START_TEST(envelopes_that_make_no_sense_change_nothing)
         "msgServer.connect  | sess/bob:x;sometimes | host-m:9",
         "msgServer.connect  | sess/bob:x;never;x;1;0 | host-m:9",
         "msgServer.connect  | sess/bob:x;never;1;99999999999;0 | host-m:9",
+        "msgServer.connect  | sess/bob:x;never;1;1;0;x;1 | host-m:9",
         "msgServer.connect  | sess/bob:x | host-m:9",
         "msgServer.confirm  | {\"msgIds\":[\"1\"]}",
         "msgServer.confirm  | {\"msgIds\":[\"a\"],\"address\":\"sess/bob:x\"}",
@@ -549,6 +577,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, polls_work_across_hosts);
     tcase_add_test(cases, the_home_says_why_an_attachment_ends);
     tcase_add_test(cases, a_client_at_the_home_takes_over);
+    tcase_add_test(cases, a_client_that_is_announced_again_does_not_take_over);
     tcase_add_test(cases, nothing_is_sent_beyond_the_window_nor_twice);
     tcase_add_test(cases, a_home_that_comes_back_is_connected_again);
     tcase_add_test(cases, a_small_window_is_renewed_too);

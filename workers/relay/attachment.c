@@ -119,14 +119,37 @@ void attachment_close(struct relay *relay, struct attachment *attachment)
     }
 }
 
-void attachment_end(struct relay *relay, struct attachment *attachment, enum end_reason reason)
+static void tell_end(struct relay *relay, const struct attachment *attachment,
+                     const struct session *session, enum end_reason reason)
 {
     if (attachment->outlet->kind == OUTLET_WORKER)
         worker_link_put_end(worker_link_of(attachment->outlet), attachment->handle, reason);
     else
-        routing_send_end(relay, attachment, reason);
+        routing_send_end(relay, attachment, session_address(session), reason);
     if (reason == END_SUPERSEDED)
         metric_add(&relay->metrics, METRIC_SUPERSEDED, 1);
+}
+
+void attachment_end(struct relay *relay, struct attachment *attachment, enum end_reason reason)
+{
+    tell_end(relay, attachment, attachment->session, reason);
+    attachment_close(relay, attachment);
+}
+
+/* Clocks of different hosts are not compared, so that time on the way makes a peer's client seem to
+ * be newer than it is; two of one peer are told apart exactly. */
+bool attachment_is_older(const struct attachment *attachment, const struct attachment *other)
+{
+    if (attachment->route && other->route &&
+        slice_equal(attachment->route->hops[0], other->route->hops[0]))
+        return attachment->peer_since_ms < other->peer_since_ms;
+    return attachment->since_ms < other->since_ms;
+}
+
+void attachment_refuse(struct relay *relay, struct attachment *attachment,
+                       const struct session *session)
+{
+    tell_end(relay, attachment, session, END_SUPERSEDED);
     attachment_close(relay, attachment);
 }
 

@@ -5,7 +5,8 @@
  *   client elsewhere, mailbox here   outlet = its relay (a peer), session, route back
  *
  * What concerns an attachment names it by handle (by route for a peer's), so that nothing late can
- * touch a newer one. */
+ * touch a newer one. One that is announced again (its relay or its home was away meanwhile) does
+ * not take over from one whose client came later. */
 #ifndef MSGSERVER_RELAY_ATTACHMENT_H
 #define MSGSERVER_RELAY_ATTACHMENT_H
 
@@ -43,14 +44,14 @@ struct return_route {
 
 struct attachment {
     unsigned magic;
-    uint8_t style;      /* enum attachment_style */
-    uint8_t state;      /* enum attachment_state; changed by attachment_set_state() alone */
-    bool was_paced;     /* was held back once: not again */
-    uint32_t in_flight; /* bytes of bodies sent and not taken yet */
-    uint32_t window;    /* most bytes in flight; 0: not known (a MAGE host) */
-    uint64_t handle;    /* 0 for a peer's */
-    uint64_t
-        since_us; /* when the client came (clock_monotonic_us); a peer's: when we heard of it */
+    uint8_t style;          /* enum attachment_style */
+    uint8_t state;          /* enum attachment_state; changed by attachment_set_state() alone */
+    bool was_paced;         /* was held back once: not again */
+    uint32_t in_flight;     /* bytes of bodies sent and not taken yet */
+    uint32_t window;        /* most bytes in flight; 0: not known (a MAGE host) */
+    uint64_t handle;        /* 0 for a peer's */
+    uint64_t since_ms;      /* when the client came; monotonic */
+    uint64_t peer_since_ms; /* the same by its host's clock, of a peer's */
     uint64_t sent_up_to;
     uint64_t due_ms; /* while paced; monotonic */
     struct outlet *outlet;
@@ -84,6 +85,11 @@ void attachment_set_state(struct relay *relay, struct attachment *attachment,
  * elsewhere: see remote_home_disconnect(). The session lives on from now for its TTL. */
 void attachment_end(struct relay *relay, struct attachment *attachment, enum end_reason reason);
 void attachment_close(struct relay *relay, struct attachment *attachment);
+/* Whether its client came before the other's. */
+bool attachment_is_older(const struct attachment *attachment, const struct attachment *other);
+/* Ends one that is not the session's: a newer one is. */
+void attachment_refuse(struct relay *relay, struct attachment *attachment,
+                       const struct session *session);
 
 bool outlet_is_congested(const struct outlet *outlet);
 

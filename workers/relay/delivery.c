@@ -208,8 +208,13 @@ void delivery_run(struct relay *relay, struct attachment *attachment)
 void delivery_attach(struct relay *relay, struct attachment *attachment, struct session *session,
                      uint64_t confirmed)
 {
-    if (session->attachment)
-        attachment_end(relay, session->attachment, END_SUPERSEDED);
+    struct attachment *other = session->attachment;
+    if (other && attachment_is_older(attachment, other)) {
+        attachment_refuse(relay, attachment, session);
+        return;
+    }
+    if (other)
+        attachment_end(relay, other, END_SUPERSEDED);
     attachment->session = session;
     session->attachment = attachment;
     session_hold(&relay->registry, session);

@@ -12,7 +12,7 @@ void delivery_start(struct relay *relay);
 void delivery_stop(struct relay *relay);
 
 /* Takes the session over from an older attachment, confirms up to `confirmed` (0: nothing) and
- * delivers. The attachment may be over afterwards. */
+ * delivers; the older of two is over. The attachment may be over afterwards. */
 void delivery_attach(struct relay *relay, struct attachment *attachment, struct session *session,
                      uint64_t confirmed);
 

@@ -190,7 +190,9 @@ static void send_connect(struct relay *relay, struct remote_client *client)
     }
     struct connect_order order = {.after = client->next_id > 0 ? client->next_id - 1 : 0,
                                   .window = room_of(attachment),
-                                  .resend = client->resend};
+                                  .resend = client->resend,
+                                  .since_ms = attachment->since_ms,
+                                  .age_ms = clock_monotonic_ms() - attachment->since_ms};
     send_waiting_confirmation(relay, client);
     if (routing_send_connect(relay, home_id(client->home), attachment, client_address(client),
                              &order) != 0) {
@@ -233,8 +235,15 @@ void remote_home_attach(struct relay *relay, struct attachment *attachment,
                         const struct frame_attach *attach, bool adopted)
 {
     struct remote_client *old = remote_home_find(relay, attach->address);
-    if (old)
+    if (old && attachment_is_older(attachment, old->attachment)) {
+        attachment_end(relay, attachment, END_SUPERSEDED);
+        return;
+    }
+    if (old) {
+        if (old->home->is_msgserver)
+            remote_home_disconnect(relay, old->attachment);
         attachment_end(relay, old->attachment, END_SUPERSEDED);
+    }
     struct remote_client *client = new_client(relay, attachment, attach, adopted);
     if (!client) {
         attachment_end(relay, attachment, END_FAILED);

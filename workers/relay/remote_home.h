@@ -2,14 +2,15 @@
  *
  * Nothing is buffered here. What the client cannot take now is ignored, and asked for again with
  * another connect; what comes twice is left out; what comes after a gap waits for the gap. Between
- * two hosts of ours three more messages of the connect make that cheap (a MAGE host reads the first
+ * two hosts of ours five more messages of the connect make that cheap (a MAGE host reads the first
  * two only, and resends everything unconfirmed):
  *
- *   address | style | after | window | resend
+ *   address | style | after | window | resend | since | age
  *
  * "after": the last ID that the client was given; "window": bytes that the home may send before the
- * next connect, 0 for no limit; "resend": "1" when what the home sent after `after` did not arrive.
- */
+ * next connect, 0 for no limit; "resend": "1" when what the home sent after `after` did not arrive;
+ * "since" and "age": when the client came (ms, by its host's clock) and how long ago that was, so
+ * that a connect that comes late or again does not take over from a newer client. */
 #ifndef MSGSERVER_RELAY_REMOTE_HOME_H
 #define MSGSERVER_RELAY_REMOTE_HOME_H
 

@@ -28,12 +28,13 @@ int routing_send_pack(struct relay *relay, const struct attachment *attachment, 
 /* msgServer.hostGone with the reason, to the host of a client. A MAGE host would end the session
  * whatever the reason, so it is not told when only the attachment is over. */
 void routing_send_end(struct relay *relay, const struct attachment *attachment,
-                      enum end_reason reason);
+                      struct slice address, enum end_reason reason);
 
 struct connect_order {
     uint64_t after;
     uint32_t window;
     bool resend;
+    uint64_t since_ms, age_ms;
 };
 int routing_send_connect(struct relay *relay, struct slice home,
                          const struct attachment *attachment, struct slice address,

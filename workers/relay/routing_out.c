@@ -79,13 +79,12 @@ int routing_send_pack(struct relay *relay, const struct attachment *attachment, 
 }
 
 void routing_send_end(struct relay *relay, const struct attachment *attachment,
-                      enum end_reason reason)
+                      struct slice address, enum end_reason reason)
 {
     if (!end_reason_unset(reason) &&
         !mesh_peer(relay->mesh, attachment->route->hops[0]).is_msgserver)
         return;
-    struct slice messages[] = {session_address(attachment->session),
-                               slice_from_string(end_name(reason))};
+    struct slice messages[] = {address, slice_from_string(end_name(reason))};
     struct envelope envelope = envelope_back(attachment->route, ENVELOPE_HOST_GONE);
     envelope.messages = messages;
     envelope.message_count = 2;
@@ -98,15 +97,19 @@ int routing_send_connect(struct relay *relay, struct slice home,
                          const struct attachment *attachment, struct slice address,
                          const struct connect_order *order)
 {
-    char hop[HOP_ROOM], after[24], window[16];
+    char hop[HOP_ROOM], after[24], window[16], since[24], age[24];
     snprintf(after, sizeof after, "%" PRIu64, order->after);
     snprintf(window, sizeof window, "%" PRIu32, order->window);
+    snprintf(since, sizeof since, "%" PRIu64, order->since_ms);
+    snprintf(age, sizeof age, "%" PRIu64, order->age_ms);
     struct slice messages[] = {
         address,
         slice_from_string(style_name((enum attachment_style)attachment->style)),
         slice_from_string(after),
         slice_from_string(window),
         slice_from_string(order->resend ? "1" : "0"),
+        slice_from_string(since),
+        slice_from_string(age),
     };
     struct envelope envelope = envelope_to(home, ENVELOPE_CONNECT);
     envelope.flags = ENVELOPE_TRACK_ROUTE;
