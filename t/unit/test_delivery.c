@@ -294,6 +294,76 @@ START_TEST(an_expired_session_ends_nothing_that_is_attached)
 }
 END_TEST
 
+/* Lets the attachment's period end once more. */
+static void wait_for_redelivery(uint32_t handle)
+{
+    const struct attachment *attachment = attachment_find(test.relay, 7ull << 32 | handle);
+    uint64_t due_ms = attachment->redeliver_ms;
+    for (int i = 0; i < 1000 && attachment->redeliver_ms == due_ms; i++)
+        ev_run(test.loop, EVRUN_ONCE);
+    settle_here();
+}
+
+START_TEST(what_is_never_confirmed_is_sent_again)
+{
+    start();
+    test.settings.redeliver_after = 30;
+    test.settings.limit_attachment_window = 10;
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    settle_here();
+    ck_assert_ptr_null(test.relay->attachments.unconfirmed);
+    for (int i = 0; i < 4; i++)
+        test_send(&test, "sess/bob:x", "[123]");
+    settle_here();
+    expect(&worker, "deliver 1: 1=[123]\ndeliver 1: 2=[123]\n");
+    wait_for_redelivery(1); /* it takes nothing, so it gets nothing */
+    expect(&worker, "");
+    test_credit(&worker, 1, 10);
+    settle_here();
+    expect(&worker, "deliver 1: 3=[123] 4=[123]\n");
+    test_credit(&worker, 1, 5);
+    settle_here();
+    wait_for_redelivery(1);
+    expect(&worker, "");
+    test_credit(&worker, 1, 5);
+    test_confirm(&worker, 1, 1);
+    settle_here();
+    wait_for_redelivery(1);
+    expect(&worker, "deliver 1: 2=[123] 3=[123]\n");
+    test_credit(&worker, 1, 10);
+    settle_here();
+    expect(&worker, "deliver 1: 4=[123]\n");
+    test_credit(&worker, 1, 5);
+    test_confirm(&worker, 1, 3);
+    settle_here();
+    wait_for_redelivery(1);
+    wait_for_redelivery(1); /* 4 is on its way */
+    expect(&worker, "deliver 1: 4=[123]\n");
+    ck_assert_uint_eq(figure(&test, METRIC_REDELIVERIES), 2);
+    test_confirm(&worker, 1, 4);
+    settle_here();
+    ck_assert_ptr_null(test.relay->attachments.unconfirmed);
+    test_send(&test, "sess/bob:x", "[5]");
+    test_detach(&worker, 1);
+    settle_here();
+    ck_assert_ptr_null(test.relay->attachments.unconfirmed);
+    stop();
+}
+END_TEST
+
+START_TEST(polls_are_not_sent_anything_again)
+{
+    start();
+    test.settings.redeliver_after = 1;
+    test_send(&test, "sess/bob:x", "[1]");
+    test_attach(&worker, 1, STYLE_SHORT_POLL, "sess/bob:x", "", 0);
+    settle_here();
+    expect(&worker, "deliver 1: 1=[1]\n");
+    ck_assert_ptr_null(test.relay->attachments.unconfirmed);
+    stop();
+}
+END_TEST
+
 /* A worker that does not read: what does not fit waits in mailboxes and comes in order later. */
 START_TEST(a_congested_channel_leaves_messages_in_their_mailbox)
 {
@@ -347,6 +417,8 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, confirming_what_never_was_ends_the_session);
     tcase_add_test(cases, a_lost_worker_takes_its_attachments_along);
     tcase_add_test(cases, an_expired_session_ends_nothing_that_is_attached);
+    tcase_add_test(cases, what_is_never_confirmed_is_sent_again);
+    tcase_add_test(cases, polls_are_not_sent_anything_again);
     tcase_add_test(cases, a_congested_channel_leaves_messages_in_their_mailbox);
 }
 

@@ -295,6 +295,39 @@ START_TEST(a_home_that_stays_away_is_host_gone)
 }
 END_TEST
 
+START_TEST(what_is_never_confirmed_comes_from_its_home_again)
+{
+    start();
+    here.settings.redeliver_after = home.settings.redeliver_after = 30;
+    for (int i = 0; i < 3; i++)
+        test_send(&home, "sess/bob:x", "[1]");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-b:1", 0);
+    settle_here();
+    expect(&worker, "deliver 1: 1=[1] 2=[1] 3=[1]\n");
+    ck_assert_ptr_null(home.relay->attachments.unconfirmed);
+    test_credit(&worker, 1, 9);
+    test_confirm(&worker, 1, 1);
+    settle_here();
+    forget_sent();
+    for (int i = 0; i < 1000 && buffer_len(&worker.journal) == 0; i++) {
+        ev_run(here.loop, EVRUN_ONCE);
+        settle_here();
+    }
+    expect(&worker, "deliver 1: 2=[1] 3=[1]\n");
+    expect_sent(&here, "msgServer.connect host-b:1 | sess/bob:x;never;0;40;1 | "
+                       "host-a:1:30064771073\n");
+    test_send(&home, "sess/bob:x", "[4]");
+    settle_here();
+    expect(&worker, "deliver 1: 4=[4]\n");
+    test_confirm(&worker, 1, 4);
+    settle_here();
+    ck_assert_ptr_null(here.relay->attachments.unconfirmed);
+    ck_assert_uint_eq(figure(&here, METRIC_REDELIVERIES), 1);
+    ck_assert_uint_eq(figure(&home, METRIC_REDELIVERIES), 0);
+    stop();
+}
+END_TEST
+
 START_TEST(a_full_queue_to_a_peer_is_waited_for)
 {
     start();
@@ -583,6 +616,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_small_window_is_renewed_too);
     tcase_add_test(cases, a_home_that_lost_the_session_is_host_gone);
     tcase_add_test(cases, a_home_that_stays_away_is_host_gone);
+    tcase_add_test(cases, what_is_never_confirmed_comes_from_its_home_again);
     tcase_add_test(cases, a_full_queue_to_a_peer_is_waited_for);
     tcase_add_test(cases, what_comes_twice_is_left_out);
     tcase_add_test(cases, after_a_gap_the_home_is_asked_again);

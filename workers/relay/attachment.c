@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "workers/relay/peer_outlet.h"
+#include "workers/relay/redelivery.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/routing.h"
 #include "workers/relay/worker_link.h"
@@ -104,6 +105,7 @@ void attachment_close(struct relay *relay, struct attachment *attachment)
 {
     attachment_set_state(relay, attachment, ATTACHMENT_OVER);
     leave_session(relay, attachment);
+    redelivery_forget(relay, attachment);
     remote_home_leave(relay, attachment);
     if (attachment->handle != 0)
         HASH_DELETE(hh, relay->attachments.by_handle, attachment);

@@ -53,13 +53,15 @@ struct attachment {
     uint64_t since_ms;      /* when the client came; monotonic */
     uint64_t peer_since_ms; /* the same by its host's clock, of a peer's */
     uint64_t sent_up_to;
-    uint64_t due_ms; /* while paced; monotonic */
+    uint64_t due_ms;       /* while paced; monotonic */
+    uint64_t redeliver_ms; /* while in attachments.unconfirmed, else 0; monotonic */
     struct outlet *outlet;
     struct session *session;
     struct remote_client *away;
     struct return_route *route;
     struct attachment *prev, *next;           /* in outlet->attachments */
     struct attachment *wait_prev, *wait_next; /* in outlet->congested or attachments.paced */
+    struct attachment *redeliver_prev, *redeliver_next;
     UT_hash_handle hh;
 };
 
@@ -69,6 +71,9 @@ struct attachments {
     uint64_t pace_ms;
     uint64_t pack_messages; /* most in one delivery */
     ev_timer pace;
+    /* Streams with messages that were sent and not confirmed (redelivery.h), soonest first. */
+    struct attachment *unconfirmed;
+    ev_timer redelivery;
 };
 
 /* Returns NULL with errno ENOMEM. `handle` 0: a client of a peer. */

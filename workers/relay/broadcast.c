@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "workers/relay/delivery.h"
+#include "workers/relay/redelivery.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/session_messages.h"
 #include "workers/relay/worker_link.h"
@@ -27,6 +28,7 @@ static bool share(struct relay *relay, struct attachment *attachment, uint64_t i
     attachment->in_flight += (uint32_t)body_len;
     attachment->session->mailbox.sent_up_to = id;
     metric_add(&relay->metrics, METRIC_DELIVERED, 1);
+    redelivery_note(relay, attachment);
     return true;
 }
 

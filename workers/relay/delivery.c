@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "workers/relay/peer_outlet.h"
+#include "workers/relay/redelivery.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/routing.h"
 #include "workers/relay/session_messages.h"
@@ -57,12 +58,14 @@ void delivery_start(struct relay *relay)
         at_most(settings->limit_header_bytes, settings->limit_websocket_message_bytes);
     relay->attachments.pack_messages = at_most(confirmation / CONFIRMED_ID_ROOM, PACK_MESSAGES_MAX);
     relay->attachments.pace_ms = pace_ms > 0 ? pace_ms : RETRY_MS;
+    redelivery_start(relay);
     ev_init(&relay->attachments.pace, on_pace);
     relay->attachments.pace.data = relay;
 }
 
 void delivery_stop(struct relay *relay)
 {
+    redelivery_stop(relay);
     ev_timer_stop(relay->loop, &relay->attachments.pace);
 }
 
@@ -129,6 +132,7 @@ static int send_run(struct relay *relay, struct attachment *attachment, const st
     attachment->in_flight += (uint32_t)run->bytes;
     if (run->last > mailbox->sent_up_to)
         mailbox->sent_up_to = run->last;
+    redelivery_note(relay, attachment);
     return 0;
 }
 
@@ -253,6 +257,8 @@ void delivery_confirm(struct relay *relay, struct session *session, uint64_t id)
 {
     if (!session_confirm(&relay->registry, session, id))
         relay_end_session(relay, session, SESSION_BROKEN, END_HOST_GONE);
+    else if (session->attachment)
+        redelivery_note(relay, session->attachment);
 }
 
 uint64_t delivery_highest(struct slice ids)

@@ -1,8 +1,8 @@
 /* What to send to whom, and when.
  *
  * A stream that is attached gets only new IDs; a new attachment and a poll get everything
- * unconfirmed, from the lowest ID on. A poll is over with its answer. What does not fit in the
- * attachment's window, or in its outlet, stays in the mailbox. */
+ * unconfirmed, from the lowest ID on (a stream also by redelivery.h). A poll is over with its
+ * answer. What does not fit in the attachment's window, or in its outlet, stays in the mailbox. */
 #ifndef MSGSERVER_RELAY_DELIVERY_H
 #define MSGSERVER_RELAY_DELIVERY_H
 

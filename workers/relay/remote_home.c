@@ -7,6 +7,7 @@
 #include "base/invariant.h"
 #include "base/log.h"
 #include "workers/relay/delivery.h"
+#include "workers/relay/redelivery.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/remote_pack.h"
 #include "workers/relay/routing.h"
@@ -224,8 +225,12 @@ static void note_confirmed(struct remote_client *client, struct slice confirmed)
 
 static void confirm(struct relay *relay, struct remote_client *client, struct slice confirmed)
 {
+    uint64_t highest = delivery_highest(confirmed);
     if (confirmed.len == 0)
         return;
+    if (highest > client->confirmed)
+        client->confirmed = highest;
+    redelivery_note(relay, client->attachment);
     if (!may_connect(client) ||
         routing_send_confirm(relay, home_id(client->home), client_address(client), confirmed) != 0)
         note_confirmed(client, confirmed);
@@ -289,6 +294,22 @@ void remote_home_go_on(struct relay *relay, struct attachment *attachment)
     send_connect(relay, client);
 }
 
+bool remote_home_has_unconfirmed(const struct attachment *attachment)
+{
+    return attachment->away->given_to > attachment->away->confirmed;
+}
+
+/* The next pack is taken whatever it begins with: only the home knows what is not confirmed. */
+void remote_home_redeliver(struct relay *relay, struct attachment *attachment)
+{
+    struct remote_client *client = attachment->away;
+    if (client->resend || client->connect_due)
+        return;
+    client->next_id = 0;
+    client->resend = true;
+    send_connect(relay, client);
+}
+
 /* The rest of a pack is ignored, and asked for again when `state` is over. */
 static void ignore_rest(struct relay *relay, struct remote_client *client,
                         enum attachment_state state)
@@ -324,8 +345,10 @@ static void take_stream_pack(struct relay *relay, struct remote_client *client,
             return;
         }
         client->next_id += run.count;
+        client->given_to = client->next_id - 1;
         client->since_connect += (uint32_t)run.bytes;
         attachment->in_flight += (uint32_t)run.bytes;
+        redelivery_note(relay, attachment);
     }
     if (rest == REMOTE_REST_FULL)
         ignore_rest(relay, client, ATTACHMENT_FULL);

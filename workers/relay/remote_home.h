@@ -35,6 +35,7 @@ struct remote_client {
     struct remote_home *home;
     struct remote_client *prev, *next; /* in home->clients */
     uint64_t next_id;                  /* to give to the client; 0 until the first pack */
+    uint64_t given_to, confirmed;      /* highest IDs that the client got and confirmed */
     uint64_t confirm_from, confirm_to; /* confirmations that wait for the home; 0: none */
     uint32_t granted;                  /* bytes that the last connect allowed */
     uint32_t since_connect;            /* bytes given since then */
@@ -70,6 +71,11 @@ void remote_home_confirm(struct relay *relay, struct attachment *attachment,
 /* The client took bytes, or its worker does again. */
 void remote_home_credit(struct relay *relay, struct attachment *attachment);
 void remote_home_go_on(struct relay *relay, struct attachment *attachment);
+
+/* For redelivery.h: whether the client has something that it did not confirm; asks the home for all
+ * of it again. */
+bool remote_home_has_unconfirmed(const struct attachment *attachment);
+void remote_home_redeliver(struct relay *relay, struct attachment *attachment);
 
 /* What the home sends: a pack (messages: address, then ID and body in turn), or the end. */
 void remote_home_on_pack(struct relay *relay, struct attachment *attachment,
