@@ -111,6 +111,23 @@ test('a second WebSocket for the address: the first is closed with 4001', async 
     await second.closed;
 });
 
+test('a second connection of any transport: an event stream is told to stay away for 5 seconds, and ends', async () => {
+    const key = await backend.createSession('evicted');
+    for (const evict of [
+        async () => { open(key).socket.on('open', function close() { this.close(); }); },
+        () => get(`${server.url}?${query({ transport: 'shortpolling', sessionKey: key })}`),
+        async () => { (await Raw.open(server)).write(`GET ${target({ transport: 'sse', sessionKey: key })} HTTP/1.1\r\nHost: x\r\n\r\n`); },
+    ]) {
+        await until('nobody is attached', async () => !(await backend.session(key)).attached);
+        const stream = await Raw.open(server);
+        stream.write(`GET ${target({ transport: 'sse', sessionKey: key })} HTTP/1.1\r\nHost: x\r\n\r\n`);
+        await attached(key);
+        await evict();
+        await stream.closed();
+        assert.match(stream.input.toString(), /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n(:[^\n]*\n\n)?retry: 5000\n\n$/);
+    }
+});
+
 test('a binary frame: close 1003 with the original\'s sentence', async () => {
     const key = await backend.createSession('binary');
     const client = open(key);

@@ -24,6 +24,7 @@ class Namespaces {
     // addresses: {name: IPv4 address}; all are in one /24. The first one has the bridge.
     constructor(addresses) {
         this.names = {};
+        this.ports = {};
         const [hub, ...others] = Object.keys(addresses);
         try {
             for (const name of [hub, ...others]) {
@@ -38,6 +39,7 @@ class Namespaces {
             ip('-n', bridge, 'link', 'set', 'bridge', 'up');
             others.forEach((name, i) => {
                 const netns = this.names[name];
+                this.ports[name] = `port${i}`;
                 ip('-n', bridge, 'link', 'add', `port${i}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns);
                 ip('-n', bridge, 'link', 'set', `port${i}`, 'master', 'bridge', 'up');
                 ip('-n', netns, 'addr', 'add', `${addresses[name]}/24`, 'dev', 'eth0');
@@ -47,6 +49,11 @@ class Namespaces {
             this.dispose();
             throw error;
         }
+    }
+
+    // The host's packets vanish from now on, as in a tunnel; or they pass again.
+    setLink(name, up) {
+        ip('-n', Object.values(this.names)[0], 'link', 'set', this.ports[name], up ? 'up' : 'down');
     }
 
     dispose() {
