@@ -24,7 +24,8 @@ enum attach_flags {
 enum { DATA_FRAME_MAX_PAYLOAD = 1 << 30, DATA_FRAME_SMALL = 64 << 10 };
 
 /* `home` is the cluster ID of the session's home, empty when the relay is to look it up. `since` is
- * when the client came (monotonic ms, one clock for a host's processes): the newest one wins.
+ * when the client came (clock_monotonic_us, one clock for all processes): frames of two workers may
+ * overtake each other, and the newest client wins, not the one that was heard of last.
  * `confirmed` is a list of IDs (u64 each), applied before any delivery. */
 #define FIELDS_ATTACH(F)                                                                           \
     F(u64, handle)                                                                                 \

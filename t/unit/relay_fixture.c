@@ -149,7 +149,7 @@ void test_attach(struct test_worker *worker, uint32_t handle, enum attachment_st
 {
     struct buffer ids = {0};
     struct frame_attach attach = {.handle = whole(worker, handle),
-                                  .since = clock_monotonic_ms(),
+                                  .since = clock_monotonic_us(),
                                   .style = (uint8_t)style,
                                   .address = slice_from_string(address),
                                   .home = slice_from_string(home),

@@ -100,7 +100,7 @@ START_TEST(who_is_announced_again_does_not_take_over_from_who_came_later)
 {
     struct test_worker late;
     struct frame_attach old = {.handle = 8ull << 32 | 1,
-                               .since = clock_monotonic_ms() - 1000,
+                               .since = clock_monotonic_us() - 1,
                                .flags = ATTACH_RESUMED,
                                .address = SLICE_LITERAL("sess/bob:x")};
     start();

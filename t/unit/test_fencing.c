@@ -42,11 +42,16 @@ static uint64_t now_ms = 1000000;
 static uint32_t last_handle;
 static uint64_t seed, random_state;
 
-/* Called in place of clock_monotonic_ms() (ld's --wrap): time goes on step by step. */
+/* Called in place of the clocks (ld's --wrap): time goes on step by step. */
 uint64_t __wrap_clock_monotonic_ms(void);
+uint64_t __wrap_clock_monotonic_us(void);
 uint64_t __wrap_clock_monotonic_ms(void)
 {
     return now_ms;
+}
+uint64_t __wrap_clock_monotonic_us(void)
+{
+    return now_ms * 1000;
 }
 
 static uint64_t below(uint64_t limit)

@@ -20,7 +20,7 @@ struct attachment {
     uint16_t address_len;
     uint16_t home_len;
     uint64_t handle;
-    uint64_t since_ms;  /* when the client came; monotonic */
+    uint64_t since_us;  /* when the client came: clock_monotonic_us() */
     uint64_t confirmed; /* the highest ID that the client confirmed; covers all below it */
     size_t in_flight;   /* bytes that the present relay delivered and got no credit for yet */
     struct relay_link *link;
@@ -210,7 +210,7 @@ static int announce(struct attachment *attachment, const uint64_t *confirmed, si
         return -1;
     struct frame_attach frame = {
         .handle = attachment->handle,
-        .since = attachment->since_ms,
+        .since = attachment->since_us,
         .style = attachment->style,
         .flags = attachment->announced ? ATTACH_RESUMED : 0,
         .address = slice_of(attachment->text, attachment->address_len),
@@ -258,7 +258,7 @@ struct attachment *attachment_new(struct relay_link *link, enum attachment_style
     attachment->address_len = (uint16_t)address.len;
     attachment->home_len = (uint16_t)home.len;
     attachment->handle = next_handle(link);
-    attachment->since_ms = clock_monotonic_ms();
+    attachment->since_us = clock_monotonic_us();
     attachment->confirmed = highest(confirmed, confirmed_count);
     attachment->link = link;
     attachment->events = events;

@@ -144,8 +144,8 @@ bool attachment_is_older(const struct attachment *attachment, const struct attac
 {
     if (attachment->route && other->route &&
         slice_equal(attachment->route->hops[0], other->route->hops[0]))
-        return attachment->peer_since_ms < other->peer_since_ms;
-    return attachment->since_ms < other->since_ms;
+        return attachment->peer_since_us < other->peer_since_us;
+    return attachment->since_us < other->since_us;
 }
 
 void attachment_refuse(struct relay *relay, struct attachment *attachment,

@@ -50,8 +50,8 @@ struct attachment {
     uint32_t in_flight;     /* bytes of bodies sent and not taken yet */
     uint32_t window;        /* most bytes in flight; 0: not known (a MAGE host) */
     uint64_t handle;        /* 0 for a peer's */
-    uint64_t since_ms;      /* when the client came; monotonic */
-    uint64_t peer_since_ms; /* the same by its host's clock, of a peer's */
+    uint64_t since_us;      /* when the client came: clock_monotonic_us() */
+    uint64_t peer_since_us; /* the same by its host's clock, of a peer's */
     uint64_t sent_up_to;
     uint64_t due_ms;       /* while paced; monotonic */
     uint64_t redeliver_ms; /* while in attachments.unconfirmed, else 0; monotonic */

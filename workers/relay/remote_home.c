@@ -192,8 +192,8 @@ static void send_connect(struct relay *relay, struct remote_client *client)
     struct connect_order order = {.after = client->next_id > 0 ? client->next_id - 1 : 0,
                                   .window = room_of(attachment),
                                   .resend = client->resend,
-                                  .since_ms = attachment->since_ms,
-                                  .age_ms = clock_monotonic_ms() - attachment->since_ms};
+                                  .since_us = attachment->since_us,
+                                  .age_us = clock_monotonic_us() - attachment->since_us};
     send_waiting_confirmation(relay, client);
     if (routing_send_connect(relay, home_id(client->home), attachment, client_address(client),
                              &order) != 0) {

@@ -9,8 +9,8 @@
  *
  * "after": the last ID that the client was given; "window": bytes that the home may send before the
  * next connect, 0 for no limit; "resend": "1" when what the home sent after `after` did not arrive;
- * "since" and "age": when the client came (ms, by its host's clock) and how long ago that was, so
- * that a connect that comes late or again does not take over from a newer client. */
+ * "since" and "age": when the client came (microseconds, by its host's clock) and how long ago that
+ * was, so that a connect that comes late or again does not take over from a newer client. */
 #ifndef MSGSERVER_RELAY_REMOTE_HOME_H
 #define MSGSERVER_RELAY_REMOTE_HOME_H
 

@@ -34,7 +34,7 @@ struct connect_order {
     uint64_t after;
     uint32_t window;
     bool resend;
-    uint64_t since_ms, age_ms;
+    uint64_t since_us, age_us;
 };
 int routing_send_connect(struct relay *relay, struct slice home,
                          const struct attachment *attachment, struct slice address,

@@ -82,7 +82,7 @@ struct connect {
     bool resend;
     uint64_t after;
     uint64_t window;
-    uint64_t since_ms, age_ms;
+    uint64_t since_us, age_us;
 };
 
 static bool read_connect(const struct envelope *envelope, struct connect *connect)
@@ -96,8 +96,8 @@ static bool read_connect(const struct envelope *envelope, struct connect *connec
             parse_u64(envelope->messages[3], &connect->window) != 0 || connect->window > INT32_MAX)
             return false;
         if (envelope->message_count >= 7 &&
-            (parse_u64(envelope->messages[5], &connect->since_ms) != 0 ||
-             parse_u64(envelope->messages[6], &connect->age_ms) != 0))
+            (parse_u64(envelope->messages[5], &connect->since_us) != 0 ||
+             parse_u64(envelope->messages[6], &connect->age_us) != 0))
             return false;
     }
     return style >= 0 && envelope->return_route_len > 0;
@@ -153,9 +153,9 @@ static void attach_peer_client(struct relay *relay, struct session *session,
     attachment->route = route;
     attachment->window = (uint32_t)connect->window;
     attachment->sent_up_to = connect->after;
-    uint64_t now_ms = clock_monotonic_ms();
-    attachment->peer_since_ms = connect->since_ms;
-    attachment->since_ms = now_ms - (connect->age_ms < now_ms ? connect->age_ms : now_ms);
+    uint64_t now_us = clock_monotonic_us();
+    attachment->peer_since_us = connect->since_us;
+    attachment->since_us = now_us - (connect->age_us < now_us ? connect->age_us : now_us);
     delivery_attach(relay, attachment, session, 0);
 }
 

@@ -100,8 +100,8 @@ int routing_send_connect(struct relay *relay, struct slice home,
     char hop[HOP_ROOM], after[24], window[16], since[24], age[24];
     snprintf(after, sizeof after, "%" PRIu64, order->after);
     snprintf(window, sizeof window, "%" PRIu32, order->window);
-    snprintf(since, sizeof since, "%" PRIu64, order->since_ms);
-    snprintf(age, sizeof age, "%" PRIu64, order->age_ms);
+    snprintf(since, sizeof since, "%" PRIu64, order->since_us);
+    snprintf(age, sizeof age, "%" PRIu64, order->age_us);
     struct slice messages[] = {
         address,
         slice_from_string(style_name((enum attachment_style)attachment->style)),

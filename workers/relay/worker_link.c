@@ -35,7 +35,7 @@ static void on_attach(struct worker_link *link, struct slice payload)
         worker_link_put_end(link, attach.handle, END_FAILED);
         return;
     }
-    attachment->since_ms = attach.since;
+    attachment->since_us = attach.since;
     attachment->window = (uint32_t)relay->settings->limit_attachment_window;
     if (here && !adopted)
         delivery_attach(relay, attachment, session, delivery_highest(attach.confirmed));
