@@ -13,9 +13,9 @@ while [ $# -gt 0 ]; do
 		json=$(readlink -m "$2")
 		shift
 		;;
-	idle) scenarios="$scenarios $1" ;;
+	idle | store) scenarios="$scenarios $1" ;;
 	*)
-		echo "bench: no scenario \"$1\"; there is: idle"
+		echo "bench: no scenario \"$1\"; there are: idle, store"
 		exit 64
 		;;
 	esac
@@ -26,7 +26,7 @@ ulimit -n "$(ulimit -Hn)"
 export MSGSERVER_BUILD=$build BENCH_QUICK=$quick
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
-for scenario in ${scenarios:-idle}; do
+for scenario in ${scenarios:-idle store}; do
 	node "$scenario.js" "$results" || { echo "bench: $scenario failed"; exit 1; }
 done
 [ -z "$json" ] || node -e '
