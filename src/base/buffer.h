@@ -46,8 +46,14 @@ int buffer_printf(struct buffer *b, const char *format, ...) __attribute__((form
 /* Drops `len` bytes from the front; gives the memory back when nothing is left. */
 void buffer_consume(struct buffer *b, size_t len);
 
-/* Cuts the buffer back to `len` bytes, to undo an append. */
+/* Cuts the buffer back to `len` bytes, to undo an append; gives the memory back when that is 0. */
 void buffer_truncate(struct buffer *b, size_t len);
+
+/* Empties the buffer and keeps its memory, for what is filled again and again. */
+static inline void buffer_clear(struct buffer *b)
+{
+    b->start = b->end = 0;
+}
 
 /* Empties the buffer and frees its memory. */
 void buffer_free(struct buffer *b);

@@ -1,5 +1,6 @@
 #include "codecs/frame.h"
 
+#include <endian.h>
 #include <errno.h>
 
 #include "base/invariant.h"
@@ -22,7 +23,7 @@ int reader_finish(const struct frame_reader *reader)
     return -1;
 }
 
-static const unsigned char *take(struct frame_reader *reader, size_t len)
+static inline const unsigned char *take(struct frame_reader *reader, size_t len)
 {
     if (reader->broken || reader->left < len) {
         reader->broken = true;
@@ -34,17 +35,14 @@ static const unsigned char *take(struct frame_reader *reader, size_t len)
     return at;
 }
 
-static uint64_t load(const unsigned char *at, size_t len)
+/* Inline, so that a number of known length is one instruction. */
+static inline uint64_t get_number(struct frame_reader *reader, size_t len)
 {
     uint64_t value = 0;
-    for (size_t i = len; at && i > 0; i--)
-        value = value << 8 | at[i - 1];
-    return value;
-}
-
-static uint64_t get_number(struct frame_reader *reader, size_t len)
-{
-    return load(take(reader, len), len);
+    const unsigned char *at = take(reader, len);
+    if (at)
+        memcpy(&value, at, len);
+    return le64toh(value);
 }
 
 uint8_t get_u8(struct frame_reader *reader)
@@ -74,17 +72,20 @@ struct slice get_slice(struct frame_reader *reader)
     return at ? slice_of(at, len) : SLICE_EMPTY;
 }
 
-static void store(unsigned char *at, uint64_t value, size_t len)
+static inline void store(void *at, uint64_t value, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        at[i] = (unsigned char)(value >> (8 * i));
+    value = htole64(value);
+    memcpy(at, &value, len);
 }
 
-static int put_number(struct buffer *out, uint64_t value, size_t len)
+static inline int put_number(struct buffer *out, uint64_t value, size_t len)
 {
-    unsigned char bytes[8];
-    store(bytes, value, len);
-    return buffer_append(out, bytes, len);
+    char *room = buffer_reserve(out, len);
+    if (!room)
+        return -1;
+    store(room, value, len);
+    buffer_added(out, len);
+    return 0;
 }
 
 int put_u8(struct buffer *out, uint8_t value)
@@ -136,7 +137,7 @@ int frame_end(struct buffer *out, size_t mark, bool failed)
     }
     size_t payload = buffer_len(out) - mark - FRAME_HEADER_BYTES;
     INVARIANT(payload <= UINT32_MAX, "a frame of 4 GiB or more");
-    store((unsigned char *)buffer_bytes(out) + mark, payload, 4);
+    store(buffer_bytes(out) + mark, payload, 4);
     return 0;
 }
 

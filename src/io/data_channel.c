@@ -8,7 +8,11 @@
 #include "base/invariant.h"
 #include "base/log.h"
 
-enum { READ_PER_ROUND = 64 << 10, CHANNEL_MAGIC = 0x6461636e };
+enum {
+    READ_PER_ROUND = 64 << 10,
+    KEPT_CAPACITY = 2 * READ_PER_ROUND, /* of an empty buffer, for the next round */
+    CHANNEL_MAGIC = 0x6461636e
+};
 
 struct data_channel {
     unsigned magic;
@@ -58,6 +62,14 @@ static void lose(struct data_channel *channel)
     channel->handlers->on_lost(channel->context);
 }
 
+static void consume(struct buffer *buffer, size_t len)
+{
+    if (len == buffer_len(buffer) && buffer->capacity <= KEPT_CAPACITY)
+        buffer_clear(buffer);
+    else
+        buffer_consume(buffer, len);
+}
+
 static void handle_frame(struct data_channel *channel, const struct frame *frame)
 {
     const struct frame_rule *rule = data_frame_rule(frame->type);
@@ -81,7 +93,7 @@ static void handle_frames(struct data_channel *channel)
         handle_frame(channel, &frame);
         done += (size_t)len;
     }
-    buffer_consume(&channel->in, done);
+    consume(&channel->in, done);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -117,7 +129,7 @@ static int send_out(struct data_channel *channel)
         ssize_t sent = send(channel->readable.fd, rest.data, rest.len, MSG_NOSIGNAL);
         if (sent < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
-        buffer_consume(&channel->out, (size_t)sent);
+        consume(&channel->out, (size_t)sent);
         if ((size_t)sent < rest.len)
             break;
     }

@@ -40,7 +40,7 @@ static struct slice hop_of(const struct relay *relay, const struct attachment *a
 static struct slice *scratch_messages(struct relay *relay, size_t count, size_t text_bytes,
                                       char **text)
 {
-    buffer_truncate(&relay->scratch, 0);
+    buffer_clear(&relay->scratch);
     char *room = buffer_reserve(&relay->scratch, count * sizeof(struct slice) + text_bytes);
     if (!room)
         return NULL;
@@ -148,7 +148,7 @@ int routing_send_confirm(struct relay *relay, struct slice home, struct slice ad
 {
     struct buffer *json = &relay->scratch;
     struct frame_reader reader = reader_of(ids);
-    buffer_truncate(json, 0);
+    buffer_clear(json);
     int failed = buffer_append_string(json, "{\"msgIds\":[");
     for (const char *comma = ""; reader_left(&reader) > 0 && failed == 0; comma = ",")
         failed = buffer_printf(json, "%s\"%" PRIu64 "\"", comma, get_u64(&reader));
@@ -200,7 +200,7 @@ int routing_send_operation(struct relay *relay, struct envelope *envelope, struc
 {
     char number[8];
     snprintf(number, sizeof number, "%u", operation);
-    buffer_truncate(&relay->scratch, 0);
+    buffer_clear(&relay->scratch);
     if (put_u8(&relay->scratch, REQUEST_VERSION) != 0 ||
         buffer_append_slice(&relay->scratch, payload) != 0)
         return -1;
