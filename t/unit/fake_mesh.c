@@ -20,6 +20,7 @@ struct mesh {
     const struct mesh_handlers *handlers;
     void *context;
     struct fake_peer peers[PEERS];
+    bool holding;
     struct buffer journal;
     struct buffer inbox; /* a run of slices, each an envelope as pack() writes it */
 };
@@ -283,6 +284,21 @@ uint32_t mesh_broadcast(struct mesh *mesh, struct slice body, uint32_t *failed)
             ++*failed;
     }
     return told;
+}
+
+void mesh_hold(struct mesh *mesh)
+{
+    mesh->holding = true;
+}
+
+void mesh_release(struct mesh *mesh)
+{
+    mesh->holding = false;
+}
+
+bool fake_mesh_holds(const struct mesh *mesh)
+{
+    return mesh->holding;
 }
 
 struct mesh_counters mesh_counters(const struct mesh *mesh)

@@ -14,6 +14,8 @@ void fake_mesh_set_peer(struct mesh *mesh, const char *id, struct mesh_peer_stat
 /* The peer's queue is full, or takes envelopes again. */
 void fake_mesh_set_full(struct mesh *mesh, const char *id, bool full);
 
+bool fake_mesh_holds(const struct mesh *mesh);
+
 /* Hands on what relays of this test sent to each other. Returns how many envelopes. */
 size_t fake_mesh_pump(void);
 /* What waits for one relay, envelope by envelope: how many there are; hands on the first one that

@@ -72,6 +72,48 @@ START_TEST(a_burst_arrives_whole_and_in_order)
 }
 END_TEST
 
+START_TEST(what_is_held_waits_and_then_leaves_in_order)
+{
+    uint32_t failed = 0;
+    nodes_join(nodes, 2);
+    mesh_hold(A->mesh);
+    ck_assert_int_eq(send_text(A, "B:1", "1", "", ENVELOPE_SEND, 0), 0);
+    ck_assert_uint_eq(mesh_broadcast(A->mesh, SLICE_LITERAL("2"), &failed), 1);
+    ck_assert_int_eq(send_text(A, "C:1", "x", "", ENVELOPE_SEND, 0), -1);
+    ck_assert_int_eq(errno, EHOSTUNREACH);
+    /* Turns of the loop with B on the same loop: it would have come. */
+    run_for(50);
+    ck_assert_uint_eq(B->envelope_count, 0);
+    mesh_release(A->mesh);
+    /* Behind what waits, although nothing is held any more. */
+    ck_assert_int_eq(send_text(A, "B:1", "3", "", ENVELOPE_SEND, 0), 0);
+    WAIT_FOR(B->envelope_count == 3);
+    ck_assert_str_eq(B->envelopes[0], "<>|1|<>|0 msgServer.send");
+    ck_assert_str_eq(B->envelopes[1], "<>|2|<>|A:1|1 msgServer.broadcast");
+    ck_assert_str_eq(B->envelopes[2], "<>|3|<>|0 msgServer.send");
+    ck_assert_uint_eq(mesh_counters(A->mesh).outbox_bytes, 0);
+    node_stop(A);
+    node_stop(B);
+}
+END_TEST
+
+START_TEST(what_is_held_for_a_peer_that_is_lost_comes_back)
+{
+    nodes_join(nodes, 2);
+    mesh_hold(A->mesh);
+    ck_assert_int_eq(send_text(A, "B:1", "1", "A:1|A:1:7", ENVELOPE_CONNECT, 1), 0);
+    node_stop(B);
+    WAIT_FOR(!node_sees(A, "B:1"));
+    ck_assert_uint_eq(A->envelope_count, 1);
+    ck_assert_str_eq(A->envelopes[0],
+                     "A:1:7|<>|Host unreachable|msgServer.connect|1|<>|0 mmrp.sendError");
+    mesh_release(A->mesh);
+    run_for(20);
+    ck_assert_uint_eq(A->envelope_count, 1);
+    node_stop(A);
+}
+END_TEST
+
 START_TEST(a_broadcast_reaches_each_host_once)
 {
     uint32_t failed = 7;
@@ -338,6 +380,8 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, two_hosts_introduce_each_other);
     tcase_add_test(cases, every_type_arrives);
     tcase_add_test(cases, a_burst_arrives_whole_and_in_order);
+    tcase_add_test(cases, what_is_held_waits_and_then_leaves_in_order);
+    tcase_add_test(cases, what_is_held_for_a_peer_that_is_lost_comes_back);
     tcase_add_test(cases, a_broadcast_reaches_each_host_once);
     tcase_add_test(cases, what_has_route_left_is_passed_on_or_returned);
     tcase_add_test(cases, a_host_that_stops_and_comes_back);

@@ -103,10 +103,22 @@ START_TEST(nothing_leaves_before_it_is_stored)
     fake_mesh_receive(mesh,
                       "msgServer.connect  | sess/bob:x;never;0;65536;0 | host-b:1,host-b:1:9");
     buffer_free(fake_mesh_journal(mesh));
-    /* To a peer: stored before, since the envelope leaves at once. */
+    /* To a peer: the mesh holds it until it is stored. */
     test_send(&test, "sess/bob:x", "[[\"a\"]]");
     ck_assert_uint_gt(buffer_len(fake_mesh_journal(mesh)), 0);
+    ck_assert(test.relay->uncommitted);
+    ck_assert(fake_mesh_holds(mesh));
+    settle_here();
     ck_assert(!test.relay->uncommitted);
+    ck_assert(!fake_mesh_holds(mesh));
+    /* To one that is not up, it would leave at once. */
+    fake_mesh_set_peer(mesh, "host-c:1", (struct mesh_peer_state){.known = true});
+    test_session(&test, "eve", "x");
+    ck_assert(fake_mesh_holds(mesh));
+    fake_mesh_receive(mesh,
+                      "msgServer.connect  | sess/ann:x;never;0;65536;0 | host-c:1,host-c:1:9");
+    ck_assert(!test.relay->uncommitted);
+    ck_assert(!fake_mesh_holds(mesh));
     /* To a worker: stored at the end of the round, before the channel sends. */
     test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
     settle_here();

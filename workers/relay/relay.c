@@ -58,8 +58,10 @@ void relay_commit(struct relay *relay)
         return;
     relay->uncommitted = false;
     if (recovery_put_totals(relay) == 0 &&
-        relay->store->engine->end_batch(relay->store, buffer_slice(&relay->totals)) == 0)
+        relay->store->engine->end_batch(relay->store, buffer_slice(&relay->totals)) == 0) {
+        mesh_release(relay->mesh);
         return;
+    }
     /* Answers that promise more than is stored wait in the channels: they must not leave. */
     LOG_ERROR("store-failed", "operation=end-batch errno=%d", errno);
     _Exit(EXIT_OS);
@@ -77,6 +79,7 @@ static void on_stored(void *context)
 {
     struct relay *relay = context;
     relay->uncommitted = true;
+    mesh_hold(relay->mesh);
     if (relay->store->batch_is_large)
         relay_commit(relay);
     else
@@ -183,13 +186,13 @@ void relay_free(struct relay *relay)
         next = peer->hh.next;
         peer_outlet_lost(relay, slice_of(peer->id, peer->id_len));
     }
+    relay_commit(relay);
     registry_free(&relay->registry);
     if (relay->mesh)
         mesh_close(relay->mesh);
     delivery_stop(relay);
     ev_timer_stop(relay->loop, &relay->tick);
     ev_clear_pending(relay->loop, &relay->round_end);
-    relay_commit(relay);
     relay->store->engine->close(relay->store);
     buffer_free(&relay->scratch);
     buffer_free(&relay->totals);

@@ -48,10 +48,12 @@ static struct slice *scratch_messages(struct relay *relay, size_t count, size_t 
     return (struct slice *)(void *)room;
 }
 
-/* A peer takes envelopes at once, so what they tell of is stored first. */
+/* What an envelope tells of is stored before it leaves: the mesh holds it while a batch is open. Of
+ * a peer that is not up, only sending tells whether it can be reached. */
 int routing_send_envelope(struct relay *relay, const struct envelope *envelope)
 {
-    relay_commit(relay);
+    if (!mesh_peer(relay->mesh, envelope->route[0]).up)
+        relay_commit(relay);
     return mesh_send(relay->mesh, envelope);
 }
 

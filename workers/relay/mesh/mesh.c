@@ -86,6 +86,17 @@ static void on_reaper(struct ev_loop *loop, ev_prepare *prepare, int events)
     reap(prepare->data);
 }
 
+static void on_released(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+    (void)loop;
+    (void)events;
+    struct mesh *mesh = prepare->data;
+    for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
+        next = peer->hh.next;
+        peer_flush(peer);
+    }
+}
+
 /* --- what peers and the ROUTER report ------------------------------------------------ */
 
 static void on_peer_change(void *context, struct peer *peer, enum peer_state before)
@@ -192,7 +203,9 @@ struct mesh *mesh_open(struct ev_loop *loop, const struct settings *settings, ui
     mesh->handlers = handlers;
     mesh->context = context;
     ev_prepare_init(&mesh->reaper, on_reaper);
-    mesh->reaper.data = mesh;
+    ev_prepare_init(&mesh->released, on_released);
+    ev_set_priority(&mesh->released, EV_MINPRI);
+    mesh->reaper.data = mesh->released.data = mesh;
     if ((settings->mmrp_port && open_sockets(mesh, settings, bound_port, why, why_room) != 0) ||
         name_ourselves(mesh, settings, why, why_room) != 0) {
         mesh_close(mesh);
@@ -219,6 +232,7 @@ void mesh_close(struct mesh *mesh)
         return;
     INVARIANT(mesh->magic == MESH_MAGIC && mesh->in_handlers == 0,
               "mesh_close() inside a handler of the mesh");
+    ev_clear_pending(mesh->loop, &mesh->released);
     reap(mesh);
     for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
         next = peer->hh.next;
@@ -409,6 +423,19 @@ uint32_t mesh_broadcast(struct mesh *mesh, struct slice body, uint32_t *failed)
                                     slice_from_string(envelope_type_name(ENVELOPE_BROADCAST))};
     *failed = 0;
     return routing_send_to_all(mesh, &envelope, NULL, failed);
+}
+
+void mesh_hold(struct mesh *mesh)
+{
+    mesh->shared.holding = true;
+}
+
+/* Not at once, as handlers may run then. */
+void mesh_release(struct mesh *mesh)
+{
+    mesh->shared.holding = false;
+    if (mesh->peers)
+        ev_feed_event(mesh->loop, &mesh->released, EV_PREPARE);
 }
 
 struct mesh_counters mesh_counters(const struct mesh *mesh)

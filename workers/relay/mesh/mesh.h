@@ -62,6 +62,12 @@ int mesh_send(struct mesh *mesh, const struct envelope *envelope);
  * peers that are not up, and those whose queue is full, are counted in `*failed`. */
 uint32_t mesh_broadcast(struct mesh *mesh, struct slice body, uint32_t *failed);
 
+/* From the first to the second, what mesh_send() and mesh_broadcast() take for peers that are up
+ * waits; after the second, it leaves in the same round of the loop. A peer that is lost meanwhile
+ * had not taken it: see on_peer(). Both call no handler. */
+void mesh_hold(struct mesh *mesh);
+void mesh_release(struct mesh *mesh);
+
 /* MESH_COUNTER (name, text): totals since mesh_open(), and what is now. */
 #define MESH_COUNTERS(COUNTER)                                                                     \
     COUNTER(received, "envelopes that arrived for this host or its clients")                       \

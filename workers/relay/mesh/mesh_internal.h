@@ -23,6 +23,7 @@ struct mesh {
     struct peer *peers; /* uthash, by ID */
     struct peer *gone;  /* linked by next_gone: freed by the reaper */
     ev_prepare reaper;
+    ev_prepare released; /* never started: fed by mesh_release() */
     struct peer_context shared;
     struct mesh_counters counters;
     unsigned in_handlers; /* callbacks of ours that run: nothing may be freed */

@@ -64,9 +64,9 @@ static void tell_writable(struct peer *peer)
     peer->shared->on_writable(peer->shared->mesh, peer);
 }
 
-static void flush_outbox(struct peer *peer)
+static void flush_outbox(struct peer *peer, size_t most)
 {
-    for (int i = 0; i < SENT_PER_ROUND && peer->outbox.first; i++) {
+    for (size_t i = 0; i < most && peer->outbox.first && !peer->shared->holding; i++) {
         enum multipart_sent sent = multipart_send(peer->outbox.first, outgoing_socket(peer));
         if (sent == MULTIPART_BLOCKED)
             break;
@@ -88,7 +88,7 @@ static void on_router_retry(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
-    flush_outbox(timer->data);
+    flush_outbox(timer->data, SENT_PER_ROUND);
 }
 
 static int put_in_outbox(struct peer *peer, struct multipart *multipart)
@@ -112,6 +112,8 @@ int peer_send(struct peer *peer, struct multipart *multipart)
         return -1;
     }
     peer->by_router = peer->state != PEER_UP;
+    if (peer->shared->holding)
+        return put_in_outbox(peer, multipart);
     switch (multipart_send(multipart, outgoing_socket(peer))) {
     case MULTIPART_SENT:
         peer->shared->counters->sent++;
@@ -125,6 +127,13 @@ int peer_send(struct peer *peer, struct multipart *multipart)
     }
     errno = EHOSTUNREACH;
     return -1;
+}
+
+/* As much as the socket takes: its mark bounds it. */
+void peer_flush(struct peer *peer)
+{
+    if (peer->outbox.first)
+        flush_outbox(peer, SIZE_MAX);
 }
 
 /* --- introduction -------------------------------------------------------------------- */
@@ -233,7 +242,7 @@ static void on_dealer_ready(void *context, int events)
 {
     struct peer *peer = context;
     if (events & ZMQ_POLLOUT)
-        flush_outbox(peer);
+        flush_outbox(peer, SENT_PER_ROUND);
     if (events & ZMQ_POLLIN)
         read_dealer(peer);
 }

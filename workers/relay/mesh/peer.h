@@ -40,6 +40,7 @@ struct peer_context {
     struct slice handshake; /* our JSON */
     int64_t frame_bytes_max;
     void *router; /* for peers that our DEALER does not reach */
+    bool holding; /* nothing leaves an outbox */
     struct mesh_counters *counters;
 
     /* `in`: the frames after the sender's, which is the peer. */
@@ -107,7 +108,10 @@ void peer_misplaced(struct peer *peer);
 
 /* Takes `multipart` and returns 0: sent, or in the outbox behind what waits there. Or -1 with errno
  * EHOSTUNREACH or EAGAIN (outbox full), and `multipart` is still the caller's. By the DEALER when
- * up, else by the ROUTER if the peer's own DEALER is connected there. */
+ * up, else by the ROUTER if the peer's own DEALER is connected there. While all is held, whatever
+ * is taken waits in the outbox. */
 int peer_send(struct peer *peer, struct multipart *multipart);
+/* Sends what waits, unless all is held. */
+void peer_flush(struct peer *peer);
 
 #endif
