@@ -2,9 +2,10 @@
  * has one session key a line and an empty line; then each line is a command, answered by a line of
  * JSON:
  *
- *   saturate SECONDS BULK WINDOW   post as fast as answers come, BULK messages a request, while
- *                                  WINDOW messages (or one request) are on their way
- *   pace SECONDS RATE              post RATE messages a second, one a request, each when it is due
+ *   saturate MS BULK WINDOW   post as fast as answers come, for that many milliseconds, BULK
+ *                             messages a request, while WINDOW messages (or one request) are on
+ *                             their way
+ *   pace MS RATE              post RATE messages a second, one a request, each when it is due
  *
  * Every session has a client that confirms, and every message must arrive, once and in order. Times
  * are in microseconds, from when a message was due (in `saturate`: was posted) to its receipt. */
@@ -170,7 +171,7 @@ static void report(const struct run *run, double cpu_seconds)
 }
 
 /* Backends connect anew for each run: the server closes idle connections of theirs. */
-static void carry_out(struct load *load, struct run *run, uint64_t seconds)
+static void carry_out(struct load *load, struct run *run, uint64_t milliseconds)
 {
     for (size_t i = 0; i < BACKENDS; i++) {
         backend_open(&load->backends[i], load->socket_path);
@@ -179,7 +180,7 @@ static void carry_out(struct load *load, struct run *run, uint64_t seconds)
     double cpu_seconds = own_cpu_seconds();
     arrived.count = 0;
     run->start_us = arrived.last_us = now_us();
-    run->end_us = run->start_us + seconds * MICROSECONDS;
+    run->end_us = run->start_us + milliseconds * 1000;
     while (post_all(load, run) || !all_arrived(load, run)) {
         wait_for_events(load);
         if (now_us() > run->end_us + END_LIMIT_US)
@@ -205,10 +206,10 @@ static uint64_t number_of(const char *text, uint64_t max)
 static void command(struct load *load, char *line)
 {
     static const char SPACE[] = " ";
-    enum { SECONDS_MAX = 3600 };
+    enum { MILLISECONDS_MAX = 3600000 };
     char *rest;
     const char *name = strtok_r(line, SPACE, &rest);
-    uint64_t seconds = number_of(strtok_r(NULL, SPACE, &rest), SECONDS_MAX);
+    uint64_t milliseconds = number_of(strtok_r(NULL, SPACE, &rest), MILLISECONDS_MAX);
     struct run run = {.bulk = 1};
     if (name && strcmp(name, "pace") == 0) {
         run.rate = number_of(strtok_r(NULL, SPACE, &rest), MICROSECONDS);
@@ -218,7 +219,7 @@ static void command(struct load *load, char *line)
     } else {
         errx(EXIT_FAILURE, "no such command");
     }
-    carry_out(load, &run, seconds);
+    carry_out(load, &run, milliseconds);
 }
 
 /* Returns the next line without its end, valid until the next call; NULL at the end of input. */

@@ -1,7 +1,7 @@
 'use strict';
 // What the store costs: messages from backends through mailboxes to clients that confirm them, with
-// each engine. All servers stand side by side, and one after the other has its turn, round by round,
-// so that what else the machine does meets them alike. The load comes from bench-client.
+// each engine. The servers stand side by side, and take turns in short rounds, so that what else the
+// machine does meets them alike. The load comes from bench-client.
 
 const { spawn } = require('child_process');
 const fs = require('fs');
@@ -12,18 +12,20 @@ const { until } = require('../integration/lib/wait');
 
 const SESSIONS = 1000;
 const WORKERS = 2;
-const ROUNDS = process.env.BENCH_QUICK ? 3 : 7;
-const SECONDS = process.env.BENCH_QUICK ? 1 : 3;
+const ROUNDS = process.env.BENCH_QUICK ? 8 : 32;
+const ROUND_MS = process.env.BENCH_QUICK ? 250 : 500; // short, so that neighbours meet the same machine
 const WINDOW = 1000; // messages on their way at most, over all sessions
 const BULK = 50;
-const MODERATE = 0.4; // of the throughput, for latencies
+const MODERATE = 0.4; // of the lowest throughput with single messages, for latencies
 const ENGINES = {
     memory: { engine: 'memory' },
     lmdb: { engine: 'lmdb', durability: 'process' },
     'lmdb, disk': { engine: 'lmdb', durability: 'disk' },
 };
 
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+// The value below which that share of the values lies.
+const quantile = (values, share) => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) * share)];
+const median = (values) => quantile(values, 0.5);
 
 // Processor time that each kind of process has taken, in microseconds.
 function cpuOf(server) {
@@ -117,33 +119,34 @@ class Subject {
     }
 }
 
-async function measureAll(subjects) {
-    for (const subject of Object.values(subjects)) {
-        await subject.measure('warm-up', `saturate 1 ${BULK} ${WINDOW}`);
-    }
+// Every other round runs backwards, so that no engine is always the first.
+async function takeTurns(subjects, kind, command) {
     for (let round = 0; round < ROUNDS; round += 1) {
-        for (const subject of Object.values(subjects)) {
-            await subject.measure('bulk', `saturate ${SECONDS} ${BULK} ${WINDOW}`);
-            await subject.measure('single', `saturate ${SECONDS} 1 ${WINDOW}`);
-        }
-    }
-    const paceOf = (...names) => Math.round(MODERATE * Math.min(...names.map((name) => subjects[name].median('single', 'rate'))));
-    const pace = paceOf('memory', 'lmdb');
-    const paces = { memory: pace, lmdb: pace, 'lmdb, disk': Math.min(pace, paceOf('lmdb, disk')) };
-    for (let round = 0; round < ROUNDS; round += 1) {
-        for (const subject of Object.values(subjects)) {
-            await subject.measure('pace', `pace ${SECONDS} ${paces[subject.name]}`);
+        for (const subject of round % 2 ? [...subjects].reverse() : subjects) {
+            await subject.measure(kind, command);
         }
     }
 }
 
-// A figure of lmdb over the same of memory, in the same round: the median, the least and the most.
+// Those that are compared. What one of them has the disk do would disturb the next, so the engine
+// that waits for the disk is measured by itself.
+async function measureTogether(...subjects) {
+    for (const subject of subjects) {
+        await subject.measure('warm-up', `saturate 1000 ${BULK} ${WINDOW}`);
+    }
+    await takeTurns(subjects, 'bulk', `saturate ${ROUND_MS} ${BULK} ${WINDOW}`);
+    await takeTurns(subjects, 'single', `saturate ${ROUND_MS} 1 ${WINDOW}`);
+    const lowest = Math.min(...subjects.map((subject) => subject.median('single', 'rate')));
+    await takeTurns(subjects, 'pace', `pace ${ROUND_MS} ${Math.round(MODERATE * lowest)}`);
+}
+
+// A figure of lmdb over the same of memory, in the same round: the median and the quartiles.
 function ratioOf(subjects, kind, figure) {
     const ratios = subjects.lmdb.results[kind].map((result, i) => result[figure] / subjects.memory.results[kind][i][figure]);
-    return { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) };
+    return { median: median(ratios), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75) };
 }
 
-const spread = ({ median: middle, least, most }) => `${middle.toFixed(2)} (rounds: ${least.toFixed(2)} to ${most.toFixed(2)})`;
+const spread = ({ median: middle, low, high }) => `${middle.toFixed(2)} (half of the rounds: ${low.toFixed(2)} to ${high.toFixed(2)})`;
 
 function printThroughput(subjects, kind, title) {
     console.log(`  ${title}`);
@@ -162,7 +165,7 @@ function printLatency(subjects) {
         const [p50, p99] = ['p50', 'p99'].map((figure) => Math.round(subject.median('pace', figure)));
         const p99s = subject.results.pace.map((result) => result.p99);
         console.log(`    ${subject.name.padEnd(10)} ${String(Math.round(subject.median('pace', 'rate'))).padStart(7)} messages/s:`
-            + ` p50 ${p50} µs, p99 ${p99} µs (rounds: ${Math.min(...p99s)} to ${Math.max(...p99s)})`);
+            + ` p50 ${p50} µs, p99 ${p99} µs (half of the rounds: ${quantile(p99s, 0.25)} to ${quantile(p99s, 0.75)})`);
     }
 }
 
@@ -172,7 +175,8 @@ async function main() {
         for (const name of Object.keys(ENGINES)) {
             subjects[name] = await Subject.start(name);
         }
-        await measureAll(subjects);
+        await measureTogether(subjects.memory, subjects.lmdb);
+        await measureTogether(subjects['lmdb, disk']);
         console.log(`store: ${SESSIONS} sessions, messages of 100 bytes, ${WORKERS} client workers, medians of ${ROUNDS} rounds`);
         printThroughput(subjects, 'bulk', `requests of ${BULK} messages`);
         printThroughput(subjects, 'single', 'requests of one message');
