@@ -105,7 +105,7 @@ static const char *take_part(struct scan *scan, const struct record_key *key, st
         return STORE_NO_MEMORY;
     scan->last_id++;
     scan->next_part = 0;
-    buffer_truncate(&scan->body, 0);
+    buffer_clear(&scan->body);
     return NULL;
 }
 

@@ -196,7 +196,7 @@ static void free_attachment(struct attachment *attachment)
 /* The IDs as the frames want them, in the link's scratch memory. */
 static int put_ids(struct relay_link *link, const uint64_t *ids, size_t count)
 {
-    buffer_truncate(&link->scratch, 0);
+    buffer_clear(&link->scratch);
     for (size_t i = 0; i < count; i++)
         if (put_u64(&link->scratch, ids[i]) != 0)
             return -1;

@@ -81,7 +81,7 @@ static void push(struct receipts *receipts, struct blob *contents)
 
 int receipts_add(struct receipts *receipts, const struct receipt *receipt)
 {
-    buffer_truncate(&receipts->scratch, 0);
+    buffer_clear(&receipts->scratch);
     if (receipts->count >= receipts->limit && forget_oldest(receipts) != 0)
         return -1;
     if (reserve(receipts) != 0 || put_receipt_record(&receipts->scratch, receipt) != 0)

@@ -34,7 +34,7 @@ int recovery_put_totals(struct relay *relay)
 {
     const struct receipts *receipts = &relay->registry.receipts;
     struct buffer *out = &relay->totals;
-    buffer_truncate(out, 0);
+    buffer_clear(out);
     for (size_t i = 0; i < TOTALS_COUNT; i++)
         if (put_total(out, METRIC_ROWS[TOTALS[i]].name, relay->metrics.values[TOTALS[i]]) != 0)
             return -1;

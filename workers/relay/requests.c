@@ -284,7 +284,6 @@ static int do_broadcast(struct relay *relay, struct slice payload, bool checked,
             continue;
         struct broadcast_result result = broadcast_here(relay, body);
         uint32_t failed = 0;
-        relay_commit(relay);
         sent.peers = mesh_broadcast(relay->mesh, body, &failed);
         sent.peers_failed = failed > sent.peers_failed ? failed : sent.peers_failed;
         sent.queued += result.queued;
