@@ -28,7 +28,7 @@ const target = (parameters) => `/msgstream?${query(parameters)}`;
 
 function residentBytes(server, program) {
     const [pid] = server.pids(program);
-    return KIB * Number(/^VmRSS:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+    return KIB * Number(/^RssAnon:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
 }
 
 // Samples the memory of worker and relay; stop() tells by how much each grew at most.
@@ -129,7 +129,7 @@ async function deafClient(t, server, transport) {
 }
 
 test(`two clients read nothing of ${MESSAGES} messages: they cost what the limits say, and delay nobody`, async (t) => {
-    const server = await Server.start({ workers: 1, limits: LIMITS },
+    const server = await Server.start({ workers: 1, limits: LIMITS, store: { size: '256MiB' } },
         { env: { ASAN_OPTIONS: 'abort_on_error=1:quarantine_size_mb=1:thread_local_quarantine_size_kb=64' } });
     t.after(() => server.dispose());
     const { backend } = server;
