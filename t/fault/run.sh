@@ -1,23 +1,13 @@
 #!/usr/bin/env bash
-# run.sh BUILD [--seed N] [--kills N]: kills and pauses processes under load, and counts messages.
+# run.sh BUILD [--seed N] [--kills N] [--steps N] [--parallel N]: random operations and faults, and a
+# model of what must come of them. As root, in a mount namespace of its own, so that a disk can be full.
 set -u
 build=$(readlink -f "${1:?build directory}")
 shift
-seed= kills=20
-while [ $# -gt 0 ]; do
-	case $1 in
-	--seed | --kills)
-		[[ ${2:-} =~ ^[0-9]+$ ]] || { echo "fault: $1 needs a number"; exit 64; }
-		[ "$1" = --seed ] && seed=$2 || kills=$2
-		shift
-		;;
-	*)
-		echo "fault: takes --seed N and --kills N, not \"$1\""
-		exit 64
-		;;
-	esac
-	shift
-done
 cd "$(dirname "$0")"
-export MSGSERVER_BUILD=$build SEED=$seed
-exec node kills.js "$kills"
+[ -x "$build/msgserverd" ] || { echo "run.sh: $build/msgserverd is not built"; exit 1; }
+export MSGSERVER_BUILD=$build
+if [ "$(id -u)" = 0 ] && unshare --mount mount -t tmpfs tmpfs /mnt 2>/dev/null; then
+	FAULT_MAY_MOUNT=yes exec unshare --mount node main.js "$@"
+fi
+exec node main.js "$@"
