@@ -1,6 +1,7 @@
 'use strict';
 // One real server, and what is done to its processes.
 
+const fs = require('fs');
 const path = require('path');
 const { Backend } = require('../integration/lib/backend');
 const { Server, alive, children } = require('../integration/lib/server');
@@ -12,6 +13,8 @@ const LOG_KEPT = 64 * 1024;
 const RECOVERY_LIMIT_MS = 20000;
 const SERVING = 'event=serving';
 const MISHAPS = /store-set-aside|store-unbalanced|store-failed|invariant-broken|frame-lost|Sanitizer|runtime error/;
+
+const isStopped = (pid) => /^State:\s+T/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
 
 class Driver {
     constructor(settings, workers) {
@@ -133,7 +136,11 @@ class Driver {
         this.server.options.ready = false;
         await this.server.start();
         await new Promise((resolve) => setTimeout(resolve, ms));
-        this.children = children(this.server.process.pid);
+        // One that is stopped starts no child that we would not know.
+        const { pid } = this.server.process;
+        this.signal(pid, 'SIGSTOP');
+        await until('the master is stopped', () => !alive(pid) || isStopped(pid), RECOVERY_LIMIT_MS, 1);
+        this.children = children(pid);
         this.killAll();
         await this.gone(true);
         this.server.backend.close();
