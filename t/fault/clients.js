@@ -141,7 +141,7 @@ class Attachment {
             return this.isStream ? `message ${record.lastId}, has ${this.last}` : 'an answer';
         }
         const { sure } = this.session.between(this.confirmed);
-        return record.confirmed < this.session.confirmed + sure ? `the confirmation of ${this.confirmed}` : null;
+        return record.confirmed < this.session.confirmed + sure - this.session.ahead ? `the confirmation of ${this.confirmed}` : null;
     }
 
     // What is wrong with the way it ended; or null. `disturbed`: there was a fault in this step.

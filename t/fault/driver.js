@@ -23,6 +23,7 @@ class Driver {
         this.volume = new Volume(path.join(this.server.directory, 'volume'));
         this.server.config.store = { engine: 'lmdb', path: path.join(this.volume.directory, 'store'), size: '16MiB' };
         this.kills = { worker: 0, relay: 0, master: 0, all: 0 };
+        this.former = []; // backend connections from before the last fault
         this.children = [];
         this.paused = [];
         this.dying = [];
@@ -111,8 +112,7 @@ class Driver {
     // killed `early` ms after a start (null: not).
     async recover(masterGone, early) {
         await this.gone(masterGone);
-        // Connections to processes that are gone must not be used again.
-        this.backend.close();
+        this.former.push(this.backend);
         if (!masterGone) {
             this.server.backend = new Backend(this.server.backendSocket);
             await this.recovered();
@@ -122,6 +122,12 @@ class Driver {
             await this.killEarly(early);
         }
         await this.start();
+    }
+
+    // Once nothing is under way any more: a connection to a process that is gone must not be used again.
+    leaveFormerConnections() {
+        this.former.forEach((backend) => backend.close());
+        this.former = [];
     }
 
     async gone(masterGone) {

@@ -1,7 +1,7 @@
 'use strict';
 // Faults, in the midst of operations: rows like those of operations.js.
 
-const { OPERATIONS } = require('./operations');
+const { OPERATIONS, repeatCut } = require('./operations');
 const { until } = require('../integration/lib/wait');
 const { Violation } = require('./model');
 
@@ -115,7 +115,9 @@ async function disturbed(world, random, fault) {
     world.driver.resume();
     await world.driver.recover(masterGone, random.chance(0.15) ? random.below(30) : null);
     await allDone(pending);
+    world.driver.leaveFormerConnections();
     world.calm = true;
+    await repeatCut(world);
 }
 
 // Requests are under way, some meet the outage, and another process may be paused meanwhile.

@@ -22,20 +22,20 @@ class Ledger {
         this.over = 0;
         this.accepted = exactly(0);
         this.confirmed = exactly(0);
-        this.droppedAlive = 0; // of sessions that are over: what was dropped before they ended
+        this.replaced = 0; // in sessions that are over
         this.ends = Object.fromEntries(CAUSES.map((cause) => [cause, { sessions: exactly(0), messages: exactly(0) }]));
         this.last = {};
     }
 
     // causes: those that may have ended it.
     sessionOver(session, causes) {
-        const { accepted, confirmed, dropped } = session.bounds;
+        const { accepted, confirmed, dropped, exact: still } = session.bounds;
         const most = accepted[1] - confirmed[0] - dropped;
-        const exact = accepted[0] === accepted[1] && confirmed[0] === confirmed[1] && causes.length === 1;
+        const exact = accepted[0] === accepted[1] && confirmed[0] === confirmed[1] && causes.length === 1 && still;
         this.over += 1;
         this.accepted = plus(this.accepted, accepted);
         this.confirmed = plus(this.confirmed, confirmed);
-        this.droppedAlive += dropped;
+        this.replaced += session.replaced;
         for (const cause of causes) {
             const end = this.ends[cause];
             end.sessions = plus(end.sessions, causes.length === 1 ? [1, 1] : [0, 1]);
@@ -56,6 +56,7 @@ class Ledger {
         within('pending', status.pending, exactly(alive.pending));
         within('accepted', status.accepted, plus(this.accepted, exactly(alive.accepted)));
         within('confirmed', status.confirmed, plus(this.confirmed, exactly(alive.confirmed)));
+        within('dropped_replaced', status.dropped_replaced || 0, exactly(this.replaced + sumOf(sessions, 'replaced')));
         within('sessions', status.sessions, exactly(sessions.length));
         within('sessions_created', status.sessions_created, exactly(this.created));
         within('the number of ended sessions', CAUSES.reduce((sum, cause) => sum + status[`sessions_${cause}`], 0), exactly(this.over));

@@ -45,7 +45,7 @@ async function main() {
         .map((name) => `${name} ${sum((one) => one.counts[name] || 0)}`);
     console.log(`fault: steps: ${counts.join(', ')}`);
     const kinds = ['worker', 'relay', 'master', 'all'].map((kind) => `${kind} ${sum((one) => one.world.driver.kills[kind])}`);
-    console.log(`fault: killed: ${kinds.join(', ')}; ${sum((one) => one.cut)} sends were cut off; ${Math.round((Date.now() - start) / 1000)} s`);
+    console.log(`fault: killed: ${kinds.join(', ')}; ${sum((one) => one.cut)} sends were cut off, ${sum((one) => one.world.repeated)} found stored when repeated; ${Math.round((Date.now() - start) / 1000)} s`);
     console.log(`fault: steps=${sum((one) => one.steps)} kills=${sum((one) => one.kills)} messages=${sum((one) => one.messages)} violations=${failed} seed=${seed}`);
     console.log(`${instances.length - failed} passed, ${failed} failed`);
     process.exitCode = failed > 0 ? 1 : 0;

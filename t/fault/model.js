@@ -5,6 +5,9 @@
 // sends left there, and the first delivery says which. A confirmation that was cut off leaves several
 // floors possible (everything up to the floor is confirmed) until a figure or a delivery decides.
 
+// Of one clock, read by two programs.
+const CLOCK_SLACK_MS = 20;
+
 class Violation extends Error {
     constructor(message, session) {
         super(message);
@@ -42,10 +45,11 @@ class Send {
         this.bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
         this.before = Infinity; // and not above what was there when its fate was decided
         this.first = 0;
+        this.receipts = 0;
     }
 
     get mayVanish() {
-        return this.options.ttlMs !== undefined && Date.now() >= this.sentAt + this.options.ttlMs;
+        return this.options.ttlMs !== undefined && Date.now() + CLOCK_SLACK_MS >= this.sentAt + this.options.ttlMs;
     }
 }
 
@@ -62,13 +66,19 @@ class Session {
         this.floor = 0;
         this.wanted = new Set(); // floors that confirmations under way or cut off may have made
         this.everWanted = new Set([0]);
-        this.confirmed = 0;
+        this.confirmed = 0; // as many are, by the last figure and what showed since
+        this.unsureConfirmed = 0; // and as many more, which may have been dropped before
+        this.ahead = 0; // of those above the floor, as many may be in the figure already
         this.dropped = 0;
         this.replaced = 0;
-        this.pending = 0;
+        this.pending = 0; // at the last look
+        this.waiting = 0; // the same, with the IDs of dropped ones
+        this.begun = 0; // messages sent since, and not refused
         this.attachments = new Set();
         this.events = 0; // messages and ends of clients: what was read before one says nothing of it
         this.received = 0; // the highest ID that any client has
+        this.told = 0; // the most that a client was told to have missed for want of room
+        this.causes = null; // why it is over, perhaps
         this.vanishing = false; // some of its messages have a time to live
     }
 
@@ -78,6 +88,11 @@ class Session {
 
     // --- messages ---
 
+    // What counts against the mailbox's limit: also the IDs of dropped messages, while a live one is before them.
+    get mostWaiting() {
+        return this.waiting + this.begun;
+    }
+
     get openSends() {
         return [...new Set(this.open.values())];
     }
@@ -85,6 +100,7 @@ class Session {
     begin(texts, options = {}) {
         const send = new Send(this, texts, options);
         texts.forEach((text) => this.open.set(text, send));
+        this.begun += texts.length;
         this.vanishing = this.vanishing || options.ttlMs !== undefined;
         return send;
     }
@@ -107,11 +123,28 @@ class Session {
         this.close(send);
     }
 
+    // A newer message with the same replace key takes the place of one that no client has.
+    replace(send, id) {
+        const before = this.messages.get(id);
+        this.expect(before && !before.gone && before.send.options.replaceKey === send.options.replaceKey && id > this.received,
+            () => `ID ${id} was replaced by ${shown(send.texts[0])}; it was ${before && shown(before.text)}, clients have ${this.received}`);
+        this.messages.set(id, { text: send.texts[0], send, size: send.bytes, gone: false });
+        this.replaced += 1;
+        send.first = id;
+        this.close(send);
+    }
+
+    replaces(send, id) {
+        return send.options.replaceKey !== undefined && this.messages.has(id);
+    }
+
     // The sender was told these IDs.
     stored(send, ids) {
         this.expect(ids.length === send.texts.length && ids.every((id, i) => id === ids[0] + i),
             () => `${send.texts.length} messages got the IDs ${ids}`);
-        if (send.first === 0) {
+        if (send.first === 0 && this.replaces(send, ids[0])) {
+            this.replace(send, ids[0]);
+        } else if (send.first === 0) {
             this.place(send, ids[0]);
         }
         this.expect(send.first === ids[0], () => `the sender was told ${ids}, and a client got ${send.first}`);
@@ -119,19 +152,22 @@ class Session {
 
     refused(send) {
         this.expect(send.first === 0, () => `refused, but delivered under ID ${send.first}`);
+        this.begun -= send.texts.length;
         this.close(send);
     }
 
     // A client was given this body under this ID.
     delivered(id, text) {
         this.events += 1;
-        if (!this.messages.has(id) && this.open.has(text)) {
-            const send = this.open.get(text);
+        const send = this.open.get(text);
+        if (send && this.replaces(send, id)) {
+            this.replace(send, id);
+        } else if (send && !this.messages.has(id)) {
             this.place(send, id - send.texts.indexOf(text));
         }
         const message = this.messages.get(id);
         if (isPlaceholder(text)) {
-            this.vanished(id, message);
+            this.vanished(id, message, text);
         } else {
             this.expect(message, () => `ID ${id} brought what was never sent here, or was refused: ${shown(text)}`);
             this.expect(message.text === text, () => `ID ${id} is of ${shown(message.text)}, and came as ${shown(text)}`);
@@ -140,12 +176,19 @@ class Session {
         this.received = Math.max(this.received, id);
     }
 
-    vanished(id, message) {
-        this.expect(message ? message.gone || this.mayVanish(message) : this.openSends.some((send) => send.mayVanish),
+    vanished(id, message, text) {
+        this.expect(message ? message.gone || this.mayVanish(message) : this.unknownMayVanish,
             () => `ID ${id} came empty, and nothing may have dropped it`);
+        if (text !== '[]') {
+            this.told = Math.max(this.told, JSON.parse(text)[0][1].total);
+        }
         if (message) {
             message.gone = true;
         }
+    }
+
+    get unknownMayVanish() {
+        return this.policy.dropOldest || this.openSends.some((send) => send.mayVanish);
     }
 
     mayVanish(message) {
@@ -173,7 +216,7 @@ class Session {
         if (id > this.floor) {
             const { sure, unsure } = this.between(id);
             this.confirmed += sure;
-            this.unsureConfirmed = (this.unsureConfirmed || 0) + unsure;
+            this.unsureConfirmed += unsure;
             this.floor = id;
         }
     }
@@ -185,7 +228,7 @@ class Session {
         let unsure = 0;
         for (let at = this.floor + 1; at <= id; at += 1) {
             const message = this.messages.get(at);
-            if (message ? this.mayVanish(message) : this.policy.dropOldest || this.openSends.some((send) => send.mayVanish)) {
+            if (message ? this.mayVanish(message) : this.unknownMayVanish) {
                 unsure += 1;
             } else {
                 sure += message && message.gone ? 0 : 1;
@@ -198,11 +241,17 @@ class Session {
 
     observe(record) {
         const { lastId, confirmed, pending, dropped } = record;
-        this.expect((record.accepted || lastId) === confirmed + pending + dropped, 'its figures do not balance');
+        const { accepted = lastId, replaced = 0, overflowed = 0 } = record;
+        this.expect(replaced === this.replaced && accepted === lastId + replaced, () => `replaced is ${replaced}, and not ${this.replaced}`);
+        this.expect(this.policy.dropOldest ? this.told <= overflowed && overflowed + replaced <= dropped : overflowed === 0,
+            () => `overflowed is ${overflowed}; a client was told ${this.told}`);
+        this.expect(accepted === confirmed + pending + dropped, 'its figures do not balance');
         this.decideSends(lastId);
         this.decideFloor(confirmed);
         this.decideDropped(dropped, lastId);
         this.pending = pending;
+        this.waiting = lastId - this.floor;
+        this.begun = 0;
         this.checkBytes(record);
     }
 
@@ -223,10 +272,10 @@ class Session {
     }
 
     decideFloor(confirmed) {
-        const already = this.unsureConfirmed || 0;
+        const already = this.unsureConfirmed;
         const possible = this.floors.filter((floor) => {
             const { sure, unsure } = this.between(floor);
-            return confirmed >= this.confirmed + sure && confirmed <= this.confirmed + already + sure + unsure;
+            return confirmed >= this.confirmed + sure - this.ahead && confirmed <= this.confirmed + already + sure + unsure;
         });
         this.expect(possible.length > 0, () => `confirmed is ${confirmed}; it was ${this.confirmed} at ID ${this.floor}, `
             + `and may have gone on to [${[...this.wanted]}]`);
@@ -234,6 +283,7 @@ class Session {
         this.wanted = new Set(possible.slice(1));
         this.confirmed = confirmed;
         this.unsureConfirmed = 0;
+        this.ahead = this.between(possible[possible.length - 1]).sure;
     }
 
     decideDropped(dropped, lastId) {
@@ -271,6 +321,12 @@ class Session {
         return this.lastId + this.replaced;
     }
 
+    // Whether messages may go without a request, or a confirmation without a sign: then the figures are looked at
+    // again before they count as wrong.
+    get changesByItself() {
+        return (this.vanishing || this.policy.dropOldest) && this.pending > 0;
+    }
+
     // --- the end ---
 
     // Bytes that it may have in the store.
@@ -282,6 +338,10 @@ class Session {
         return bytes;
     }
 
+    get isOver() {
+        return this.causes !== null;
+    }
+
     // Whether the server may have ended it, for want of a client, by now.
     get mayExpire() {
         return Date.now() >= this.heldAt + this.ttlMs;
@@ -291,10 +351,11 @@ class Session {
     get bounds() {
         const cut = this.openSends.reduce((sum, send) => sum + send.texts.length, 0);
         return {
-            accepted: [this.lastId, Math.max(this.lastId, this.messages.size + cut)],
-            confirmed: [this.confirmed, this.confirmed + this.between(Math.max(...this.floors)).sure
-                + this.between(Math.max(...this.floors)).unsure + (this.unsureConfirmed || 0)],
+            accepted: [this.accepted, this.replaced + Math.max(this.lastId, this.messages.size + cut)],
+            confirmed: [this.confirmed - this.ahead, this.confirmed + this.between(Math.max(...this.floors)).sure
+                + this.between(Math.max(...this.floors)).unsure + this.unsureConfirmed],
             dropped: this.dropped,
+            exact: !this.vanishing && !this.policy.dropOldest,
         };
     }
 

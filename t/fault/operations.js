@@ -7,6 +7,7 @@
 //   burst   also used while a fault is near, many at once
 
 const { TRANSPORTS } = require('./clients');
+const { makeWish, wishJson } = require('./wishes');
 
 const SESSIONS = 10;
 const LIFE_MESSAGES = 1500; // then a session is deleted, so that the model stays small
@@ -31,10 +32,13 @@ function pickRecipients(world, random) {
 function take(world, send, result) {
     const { session } = send;
     if (result.outcome === 'queued') {
+        session.expect(!result.repeated, 'repeated, at the first time');
+        session.expect(!result.replaced || session.replaces(send, result.ids[0]), () => `${result.ids} replaced nothing`);
+        session.expect(!result.dropped || (world.policy.dropOldest && mayBeFull(world, session)), () => `${result.dropped} were dropped`);
         session.stored(send, result.ids);
         session.expect(!world.calm || !send.mustRefuse, () => `queued as ${result.ids}, above the mailbox's limits`);
     } else if (result.outcome === 'overLimit') {
-        session.expect(send.mayRefuse || world.storeMayBeFull, () => `overLimit, with ${session.pending} messages of ${session.mostBytes} bytes`);
+        session.expect((mayBeFull(world, session) && !world.policy.dropOldest) || world.storeMayBeFull, () => `overLimit, with ${session.pending} messages of ${session.mostBytes} bytes`);
         session.refused(send);
     } else if (result.outcome === 'noSession') {
         session.expect(!session.registered || session.ends.length > 0 || session.mayExpire, 'noSession for a session that lives');
@@ -44,21 +48,30 @@ function take(world, send, result) {
     }
 }
 
-function beginSend(world, session, texts) {
-    const { mailboxMessages, mailboxBytes } = world.limits;
-    const open = session.openSends.reduce((sum, send) => sum + send.texts.length, 0);
-    const most = session.lastId - session.floor + open + texts.length;
-    const send = session.begin(texts);
-    send.mustRefuse = open === 0 && session.wanted.size === 0 && (most > mailboxMessages || session.mostBytes > mailboxBytes);
-    send.mayRefuse = most > mailboxMessages || session.mostBytes > mailboxBytes;
+function beginSend(world, session, texts, wish = {}) {
+    const most = session.mostWaiting + texts.length;
+    const send = session.begin(texts, wish);
+    // What may be gone by now takes no room, and what takes another's place needs none.
+    send.mustRefuse = most > world.limits.mailboxMessages && !world.policy.dropOldest && !session.vanishing && !wish.replaceKey;
+    if (wish.receipt) {
+        world.receipts.ask(send);
+    }
     return send;
 }
 
-async function sendTexts(world, sessions, texts) {
+// Whether the mailbox may have been full: sends that began later may have come first.
+function mayBeFull(world, session) {
+    const { mailboxMessages, mailboxBytes } = world.limits;
+    return session.mostWaiting > mailboxMessages || session.mostBytes > mailboxBytes;
+}
+
+const orderJson = (sessions, texts, wish) =>
+    `{"to":${JSON.stringify(sessions.map((session) => session.key))},"messages":[${texts.join(',')}]${wishJson(wish)}}`;
+
+async function sendTexts(world, sessions, texts, wish = {}) {
     world.touch(...sessions);
-    const sends = sessions.map((session) => beginSend(world, session, texts));
-    const text = `{"to":${JSON.stringify(sessions.map((session) => session.key))},"messages":[${texts.join(',')}]}`;
-    const answer = await world.call('POST', '/messages', text);
+    const sends = sessions.map((session) => beginSend(world, session, texts, wish));
+    const answer = await world.call('POST', '/messages', orderJson(sessions, texts, wish));
     if (answer) {
         sends[0].session.expect(answer.status === 200 && answer.body.results.length === sends.length, () => `send: ${answer.status} ${answer.text}`);
         answer.body.results.forEach((result, i) => take(world, sends[i], result));
@@ -69,22 +82,77 @@ async function sendTexts(world, sessions, texts) {
 async function send(world, random) {
     const sessions = pickRecipients(world, random);
     const texts = Array.from({ length: random.chance(0.6) ? 1 : 1 + random.below(5) }, () => body(world, random));
-    world.note(`send ${texts.length} to ${sessions.map((session) => session.actorId)}`);
-    await sendTexts(world, sessions, texts);
+    const wish = makeWish(world, random, sessions, texts.length);
+    world.note(`send ${texts.length} to ${sessions.map((session) => session.actorId)}${wishJson(wish)}`);
+    await sendTexts(world, sessions, texts, wish);
+}
+
+// What was cut off is sent again under its key: then it is there once, and its IDs are known.
+async function repeatCut(world) {
+    const cut = world.sessions.flatMap((session) => session.openSends).filter(({ options }) => options.idempotencyKey);
+    for (const send of cut) {
+        await repeat(world, send);
+    }
+}
+
+async function repeat(world, send) {
+    const { session, texts, options, first } = send;
+    const answer = await world.call('POST', '/messages', orderJson([session], texts, options));
+    session.expect(answer.status === 200, () => `repeated: ${answer.status} ${answer.text}`);
+    const [result] = answer.body.results;
+    world.repeated += result.repeated ? 1 : 0;
+    if (result.outcome === 'queued' && (first > 0 || result.repeated)) {
+        session.expect(result.repeated, () => `ID ${first} was sent again, and came to ${result.ids}`);
+        session.stored(send, result.ids);
+    } else if (result.outcome !== 'noSession') {
+        session.expect(first === 0, () => `ID ${first} was sent again, and is ${result.outcome}`);
+        take(world, send, result);
+    } // else it may have been stored before the session ended
+}
+
+// A sender that did not believe the answer; and one that takes the key for something else.
+async function sendAgain(world, random) {
+    const session = pickSession(world, random);
+    const keyed = [...session.messages.values()].map(({ send: one }) => one).filter(({ options, first }) => options.idempotencyKey && first > 0);
+    world.note(`send again to ${session.actorId}`);
+    world.touch(session);
+    if (keyed.length === 0) {
+        return;
+    }
+    const { options } = random.pick(keyed);
+    if (random.chance(0.7)) {
+        await repeat(world, keyed.find((one) => one.options === options));
+        return;
+    }
+    const answer = await world.call('POST', '/messages', orderJson([session], [body(world, random)], options));
+    const { outcome } = answer.body.results[0];
+    session.expect(outcome === 'keyReused' || (outcome === 'noSession' && session.mayExpire), () => `another message under a key: ${answer.text}`);
+}
+
+function checkLineOrder(sends) {
+    const last = new Map();
+    for (const { session, first } of sends) {
+        session.expect(first > (last.get(session) || 0), () => `ID ${first} went to a later line than ID ${last.get(session)}`);
+        last.set(session, first);
+    }
 }
 
 // Many lines in one request.
 async function bulk(world, random) {
-    const sends = Array.from({ length: 2 + random.below(20) }, () => beginSend(world, pickSession(world, random), [body(world, random)]));
+    const sends = Array.from({ length: 2 + random.below(20) }, () => {
+        const session = pickSession(world, random);
+        const text = body(world, random);
+        const wish = makeWish(world, random, [session], 1);
+        return beginSend(world, session, [text], wish);
+    });
     world.note(`bulk of ${sends.length}`);
     world.touch(...sends.map(({ session }) => session));
-    const lines = sends.map(({ session, texts }) => `{"to":${JSON.stringify(session.key)},"message":${texts[0]}}\n`);
+    const lines = sends.map(({ session, texts, options }) => `${orderJson([session], texts, options)}\n`);
     const answer = await world.call('POST', '/messages', lines.join(''), { 'content-type': 'application/x-ndjson' });
     if (answer) {
         const answers = answer.text.trim().split('\n').map((line) => JSON.parse(line));
         answers.forEach(({ results: [result] }, i) => take(world, sends[i], result));
-        sends.filter(({ first, session }, i) => first > 0 && sends.slice(0, i).some((earlier) => earlier.session === session && earlier.first > first))
-            .forEach(({ session, first }) => session.expect(false, () => `line order is lost at ID ${first}`));
+        checkLineOrder(sends.filter(({ first, options }) => first > 0 && !options.replaceKey));
     }
 }
 
@@ -248,7 +316,8 @@ const OPERATIONS = [
     { name: 'confirm too much', weight: 0.5, run: confirmTooMuch, burst: true, needs: some(SESSIONS / 2) },
     { name: 'expire', weight: 0.5, run: expire, needs: (world) => brief(world).length > 0 },
     { name: 'fill the mailbox', weight: 0.7, run: fillMailbox, needs: some(1) },
-    { name: 'fill the store', weight: 0.15, run: fillStore, needs: some(1) },
+    { name: 'fill the store', weight: 0.15, run: fillStore, needs: (world) => some(1)(world) && !world.policy.dropOldest },
+    { name: 'send again', weight: 4, run: sendAgain, needs: (world) => world.takesWishes && some(1)(world) },
 ];
 
-module.exports = { OPERATIONS, drain };
+module.exports = { OPERATIONS, drain, repeatCut };
