@@ -7,6 +7,8 @@
 
 // Of one clock, read by two programs.
 const CLOCK_SLACK_MS = 20;
+// So late may the last client still get a message whose time is over, which was under way.
+const VANISH_LIMIT_MS = 2000;
 
 class Violation extends Error {
     constructor(message, session) {
@@ -41,6 +43,7 @@ class Send {
     constructor(session, texts, options) {
         Object.assign(this, { session, texts, options });
         this.sentAt = Date.now();
+        this.lastSentAt = this.sentAt; // when it was sent again
         this.after = session.lastId; // its IDs are above what was there before
         this.bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
         this.before = Infinity; // and not above what was there when its fate was decided
@@ -50,6 +53,10 @@ class Send {
 
     get mayVanish() {
         return this.options.ttlMs !== undefined && Date.now() + CLOCK_SLACK_MS >= this.sentAt + this.options.ttlMs;
+    }
+
+    get mustVanish() {
+        return this.options.ttlMs !== undefined && Date.now() > this.lastSentAt + this.options.ttlMs + VANISH_LIMIT_MS;
     }
 }
 
@@ -171,7 +178,7 @@ class Session {
         } else {
             this.expect(message, () => `ID ${id} brought what was never sent here, or was refused: ${shown(text)}`);
             this.expect(message.text === text, () => `ID ${id} is of ${shown(message.text)}, and came as ${shown(text)}`);
-            this.expect(!message.gone, () => `ID ${id} came, but it was dropped`);
+            this.expect(!message.gone && !message.send.mustVanish, () => `ID ${id} came, but it was dropped, or its time is over`);
         }
         this.received = Math.max(this.received, id);
     }
@@ -294,10 +301,12 @@ class Session {
             this.dropped = dropped;
             return;
         }
+        const highest = Math.max(...this.floors);
         for (let id = 1; id <= lastId; id += 1) {
             const message = this.messages.get(id);
-            gone += message && message.gone ? 1 : 0;
-            unsure += message && !this.mayVanish(message) ? 0 : 1;
+            const isGone = message && (message.gone || (id > highest && message.send.mustVanish));
+            gone += isGone ? 1 : 0;
+            unsure += isGone || (message && !this.mayVanish(message)) ? 0 : 1;
         }
         this.expect(dropped >= Math.max(gone, this.dropped) && dropped <= gone + unsure,
             () => `dropped is ${dropped}; it was ${this.dropped}, ${gone} are known and ${unsure} possible`);
