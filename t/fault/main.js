@@ -19,6 +19,7 @@ function readArguments(words) {
         options[name] = Number(words[i + 1]);
     }
     options.seed = options.seed || new Random().seed;
+    options.parallel = Math.max(options.parallel, 1);
     return options;
 }
 
