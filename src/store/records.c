@@ -324,7 +324,8 @@ int part_read(struct slice contents, uint16_t part, struct stored_message *messa
     if (message->dropped)
         return flags == PART_DROPPED && bytes->len == 0 ? 0 : -1;
     if ((flags & ~(unsigned)PART_FLAGS) || take_u64(bytes, &message->made_ms) != 0 ||
-        ((flags & PART_EXPIRES) && take_u64(bytes, &message->expires_ms) != 0) ||
+        ((flags & PART_EXPIRES) &&
+         (take_u64(bytes, &message->expires_ms) != 0 || message->expires_ms == 0)) ||
         ((flags & PART_REPLACE_KEY) && take_short(bytes, &message->replace_key) != 0) ||
         ((flags & PART_RECEIPT) && take_short(bytes, &message->receipt) != 0))
         return -1;

@@ -46,8 +46,19 @@ static void read_runs(struct slice payload)
         if (message.body.len > payload.len)
             abort();
     while (get_recipient_result(&results, &result))
-        if (!outcome_code(result.outcome))
+        if (!outcome_code(result.outcome) || !limit_code(result.limit))
             abort();
+}
+
+static void read_receipt(struct slice payload)
+{
+    struct receipt receipt;
+    struct buffer out = {0};
+    if (get_receipt_record(payload, &receipt) == 0 &&
+        (put_receipt_record(&out, &receipt) != 0 || !slice_equal(payload, buffer_slice(&out)) ||
+         !settlement_code(receipt.settlement)))
+        abort();
+    buffer_free(&out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -62,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while ((len = frame_parse(rest, 1 << 20, &frame)) > 0) {
         round_trip(data[0] % 3, frame.type, frame.payload);
         read_runs(frame.payload);
+        read_receipt(frame.payload);
         rest = slice_of(rest.data + len, rest.len - (size_t)len);
     }
     return 0;
