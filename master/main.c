@@ -53,11 +53,24 @@ static int print_text(struct buffer *text, int printed)
     return status;
 }
 
+/* Secrets come from files, and go nowhere else. */
+static int print_setting(const char *key, const struct settings *settings, struct buffer *text)
+{
+    const struct setting_row *row = setting_row_find(key);
+    if (row && row->effect != EFFECT_DERIVED)
+        return print_text(text,
+                          setting_print(settings, row, text) | buffer_append_string(text, "\n"));
+    fprintf(stderr, "msgserverd: --setting: there is no key '%s'\n", key);
+    return EXIT_USAGE;
+}
+
 static int print_result(const struct options *options, const struct config_source *source,
                         const struct settings *settings, const struct diagnostics *diagnostics)
 {
     struct buffer text = {0};
     int printed;
+    if (options->action == ACTION_SETTING)
+        return print_setting(options->setting, settings, &text);
     if (options->action == ACTION_PRINT)
         printed = config_print_effective(settings, &text);
     else if (options->action == ACTION_PUBLIC_CONFIG)
@@ -69,13 +82,14 @@ static int print_result(const struct options *options, const struct config_sourc
     return print_text(&text, printed);
 }
 
-/* For -t, -T and --public-config: mistakes go to stderr as they are, not as log lines. */
+/* For -t, -T, --public-config and --setting: mistakes go to stderr as they are, not as log lines.
+ */
 static int inspect(const struct options *options, const struct config_source *source)
 {
     struct settings settings;
     struct diagnostics diagnostics = {0};
     int status = EXIT_CONFIGURATION;
-    if (config_load(source, &settings, &diagnostics) == 0)
+    if (config_load(source, &settings, &diagnostics) == 0 && options->action != ACTION_SETTING)
         check_cluster_host(&settings, &diagnostics);
     print_diagnostics(&diagnostics);
     if (diagnostics.errors == 0)
@@ -126,6 +140,7 @@ int main(int argc, char **argv)
     case ACTION_CHECK:
     case ACTION_PRINT:
     case ACTION_PUBLIC_CONFIG:
+    case ACTION_SETTING:
         return inspect(&options, &source);
     case ACTION_SERVE:
         break;

@@ -6,7 +6,7 @@
 
 static const char DEFAULT_CONFIG_DIRECTORY[] = PKGSYSCONFDIR;
 
-enum { OPTION_PUBLIC_CONFIG = 256 };
+enum { OPTION_PUBLIC_CONFIG = 256, OPTION_SETTING };
 
 static const char HELP[] =
     "Usage: msgserverd [OPTION]...\n"
@@ -22,6 +22,7 @@ static const char HELP[] =
     "  -t, --check-config      check the configuration, name every mistake, and exit\n"
     "  -T, --print-config      print the effective configuration as YAML, and exit\n"
     "      --public-config     print the configuration for clients as JSON, and exit\n"
+    "      --setting KEY       print one value, like that of server.store.path, and exit\n"
     "  -V, --version           print the versions of msgserver and its libraries, and exit\n"
     "  -h, --help              print this, and exit\n"
     "\n"
@@ -44,6 +45,7 @@ static const struct option LONG_OPTIONS[] = {
     {"check-config", no_argument, NULL, 't'},
     {"print-config", no_argument, NULL, 'T'},
     {"public-config", no_argument, NULL, OPTION_PUBLIC_CONFIG},
+    {"setting", required_argument, NULL, OPTION_SETTING},
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0}};
@@ -83,6 +85,10 @@ static int take_option(int option, struct options *options)
         return 0;
     case OPTION_PUBLIC_CONFIG:
         options->action = ACTION_PUBLIC_CONFIG;
+        return 0;
+    case OPTION_SETTING:
+        options->action = ACTION_SETTING;
+        options->setting = optarg;
         return 0;
     case 'V':
         options->action = ACTION_VERSION;

@@ -9,6 +9,7 @@ enum action {
     ACTION_CHECK,         /* -t */
     ACTION_PRINT,         /* -T */
     ACTION_PUBLIC_CONFIG, /* --public-config */
+    ACTION_SETTING,       /* --setting */
     ACTION_VERSION,       /* -V */
     ACTION_HELP           /* -h */
 };
@@ -18,6 +19,7 @@ struct options {
     const char *config_directory;
     bool config_directory_given;
     const char *environments; /* NULL when none is named anywhere */
+    const char *setting;      /* the key, with ACTION_SETTING */
 };
 
 /* Strings point into `argv` and the environment. Returns 0, or -1 when the command line is wrong:

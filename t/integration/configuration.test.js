@@ -42,7 +42,7 @@ test('--help, -V and a wrong command line', async () => {
     for (const option of ['--help', '-h']) {
         const help = await run([option]);
         assert.equal(help.code, EXIT.OK);
-        for (const word of ['Usage:', '-t', '-T', '-V', '--public-config', '--config-dir', 'SIGTERM', '78']) {
+        for (const word of ['Usage:', '-t', '-T', '-V', '--public-config', '--setting', '--config-dir', 'SIGTERM', '78']) {
             assert.ok(help.out.includes(word), word);
         }
         assert.equal(help.err, '');
@@ -80,6 +80,15 @@ test('-t, -T and --public-config of a good configuration', async () => {
     assert.equal(config.out, '{"transports":{"longpolling":{"url":"https://a.example/msgstream","heartbeat":60},' +
         '"shortpolling":{"url":"https://a.example/msgstream"},"websocket":{"url":"https://a.example/msgstream"}},' +
         '"detect":["websocket","longpolling","shortpolling"]}\n');
+    const value = async (key, where = made) => (await run(['--setting', key, '-c', where])).out;
+    assert.equal(await value('server.clientHost.expose'), 'https://a.example\n');
+    assert.equal(await value('server.store.size'), '1GiB\n');
+    assert.equal(await value('server.store.path'), '\n', 'not set');
+    for (const key of ['server.store', 'derived.backendToken', '']) {
+        const unknown = await run(['--setting', key, '-c', made]);
+        assert.deepEqual([unknown.code, unknown.out], [EXIT.USAGE, '']);
+        assert.match(unknown.err, /no key/);
+    }
     assert.equal((await run(['-t', '-c', '/nonexistent/msgserver'])).code, EXIT.CONFIGURATION);
     const empty = await run(['-t', '-c', directory({})]);
     assert.equal(empty.code, EXIT.OK, 'missing layers are no error');
