@@ -12,6 +12,9 @@
 #include "io/child_contract.h"
 
 static volatile uintptr_t guarded_start, guarded_end;
+static const char *volatile says =
+    "event=store-failed why=\"the disk cannot take or give a page of the store\" "
+    "action=\"starting the relay anew\"";
 
 /* The file has all its blocks from the start, but the disk may go away, a copy-on-write file system
  * needs new blocks for old pages, and somebody may cut the file. There is nothing to return to: the
@@ -22,13 +25,16 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     (void)context;
     uintptr_t address = (uintptr_t)info->si_addr;
     if (info->si_code > 0 && address >= guarded_start && address < guarded_end) {
-        log_signal(LOG_LEVEL_ERROR,
-                   "event=store-failed why=\"the disk cannot take or give a page of the store\" "
-                   "action=\"starting the relay anew\"");
+        log_signal(LOG_LEVEL_ERROR, says);
         _exit(EXIT_OS);
     }
     signal(SIGBUS, SIG_DFL);
     raise(SIGBUS); /* when this handler returns */
+}
+
+void bus_guard_say(const char *text)
+{
+    says = text;
 }
 
 void bus_guard_cover(const void *start, size_t len)

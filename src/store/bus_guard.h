@@ -10,4 +10,7 @@ void bus_guard_cover(const void *start, size_t len);
 /* The same for the memory in which that file is mapped, as /proc tells; none if it does not. */
 void bus_guard_cover_file(const char *path);
 
+/* What the line says, from "event=" on, for a program that is not the relay. */
+void bus_guard_say(const char *text);
+
 #endif

@@ -16,15 +16,16 @@
 
 enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20, SAME_NAME_MAX = 100 };
 
-static int choose_path(struct store_directory *directory, const struct settings *settings)
+int store_directory_find(struct store_directory *directory, const char *configured)
 {
     const char *state = getenv("STATE_DIRECTORY"), *home = getenv("HOME");
     const char *user_state = getenv("XDG_STATE_HOME"), *sandbox = getenv("MESOS_SANDBOX");
     char *path = directory->path;
     size_t room = sizeof directory->path;
     int len = 0;
-    if (settings->store_path)
-        len = snprintf(path, room, "%s", settings->store_path);
+    directory->lock = -1;
+    if (configured)
+        len = snprintf(path, room, "%s", configured);
     else if (state && *state) /* several are joined by colons */
         len = snprintf(path, room, "%.*s/store", (int)strcspn(state, ":"), state);
     else if (sandbox && *sandbox == '/') /* Marathon runs several on one host */
@@ -35,6 +36,7 @@ static int choose_path(struct store_directory *directory, const struct settings 
         len = snprintf(path, room, "%s/msgserver/store", user_state);
     else if (home && *home == '/')
         len = snprintf(path, room, "%s/.local/state/msgserver/store", home);
+    snprintf(directory->file, sizeof directory->file, "%s/store.mdb", path);
     return len > 0 && (size_t)len < room ? 0 : -1;
 }
 
@@ -50,14 +52,15 @@ static int make_directories(char *path)
     return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -1;
 }
 
-static int take_lock(struct store_directory *directory)
+int store_directory_lock(struct store_directory *directory, bool shared)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/lock", directory->path);
-    directory->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    directory->lock = open(path, (shared ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, 0600);
     if (directory->lock < 0)
         return -1;
-    for (int i = 0; flock(directory->lock, LOCK_EX | LOCK_NB) != 0; i++) {
+    int how = shared ? LOCK_SH : LOCK_EX;
+    for (int i = 0; flock(directory->lock, how | LOCK_NB) != 0; i++) {
         if ((errno != EWOULDBLOCK && errno != EINTR) || i == LOCK_TRIES)
             return -1;
         nanosleep(&(struct timespec){0, LOCK_PAUSE_MS * 1000000L}, NULL);
@@ -65,21 +68,33 @@ static int take_lock(struct store_directory *directory)
     return 0;
 }
 
+void store_compacting_path(const struct store_directory *directory, char path[PATH_MAX])
+{
+    snprintf(path, PATH_MAX, "%s/store.compacting", directory->path);
+}
+
+static void remove_litter(const struct store_directory *directory)
+{
+    char path[PATH_MAX];
+    store_compacting_path(directory, path);
+    unlink(path);
+}
+
 int store_directory_open(struct store_directory *directory, const struct settings *settings,
                          char *why, size_t why_room)
 {
-    directory->lock = -1;
-    if (choose_path(directory, settings) != 0) {
+    if (store_directory_find(directory, settings->store_path) != 0) {
         snprintf(why, why_room, "there is no directory for the store: set server.store.path");
         return -1;
     }
-    snprintf(directory->file, sizeof directory->file, "%s/store.mdb", directory->path);
-    if (make_directories(directory->path) == 0 && take_lock(directory) == 0)
+    if (make_directories(directory->path) == 0 && store_directory_lock(directory, false) == 0) {
+        remove_litter(directory);
         return 0;
+    }
     if (errno == EWOULDBLOCK)
         snprintf(why, why_room,
-                 "the store in %s is in use by another msgserver: give each its own "
-                 "server.store.path",
+                 "the store in %s is in use by another msgserver, or msgserverctl: give each "
+                 "server its own server.store.path",
                  directory->path);
     else
         snprintf(why, why_room, "the store's directory %s cannot be used: %s", directory->path,
@@ -114,7 +129,7 @@ int store_set_aside(const struct store_directory *directory, const char *label, 
     return 0;
 }
 
-static int sync_directory(const struct store_directory *directory)
+int store_directory_sync(const struct store_directory *directory)
 {
     int fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
@@ -129,7 +144,7 @@ int store_allocate(const struct store_directory *directory, uint64_t bytes, bool
     int fd = open(directory->file, O_RDWR | O_CLOEXEC);
     int error = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
     if (error == 0 && sync)
-        error = fsync(fd) != 0 ? errno : sync_directory(directory);
+        error = fsync(fd) != 0 ? errno : store_directory_sync(directory);
     if (fd >= 0)
         close(fd);
     if (error == 0)

@@ -15,18 +15,32 @@ struct store_directory {
     int lock; /* descriptor; the lock ends with the process */
 };
 
-/* Finds server.store.path, or: store in $STATE_DIRECTORY or $MESOS_SANDBOX;
+/* Finds server.store.path (NULL: not set), or: store in $STATE_DIRECTORY or $MESOS_SANDBOX;
  * /var/lib/msgserver/store as root; store in $XDG_STATE_HOME/msgserver or ~/.local/state/msgserver.
- * Makes the directory (mode 0700) and locks it; a process that is just ending is waited for.
- * Returns 0, or -1 with `why` filled. */
+ * Touches nothing. Returns 0, or -1 when there is no such place. */
+int store_directory_find(struct store_directory *directory, const char *path);
+
+/* Takes the lock, alone or `shared` with others who only read; a process that is just ending is
+ * waited for. Returns 0, or -1 with errno: EWOULDBLOCK when another process has it, ENOENT when
+ * there is no lock to share. */
+int store_directory_lock(struct store_directory *directory, bool shared);
+
+/* Finds the directory, makes it (mode 0700) and locks it; what msgserverctl left in there when it
+ * was killed goes. Returns 0, or -1 with `why` filled. */
 int store_directory_open(struct store_directory *directory, const struct settings *settings,
                          char *why, size_t why_room);
 void store_directory_close(struct store_directory *directory);
+
+/* The file that a compaction writes before it takes the place of the store's. */
+void store_compacting_path(const struct store_directory *directory, char path[PATH_MAX]);
 
 /* Renames the file to store.<label>-<UTC time> and logs that. Returns 0, or -1 with `why` filled.
  */
 int store_set_aside(const struct store_directory *directory, const char *label, const char *reason,
                     char *why, size_t why_room);
+
+/* Makes what was renamed in there last. Returns 0, or an errno. */
+int store_directory_sync(const struct store_directory *directory);
 
 /* Takes the disk's room for the first `bytes` of the file, which must exist; with `sync`, also the
  * file's name and what it has are on the disk then. Returns 0, or -1 with `why` filled. */

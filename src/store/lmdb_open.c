@@ -9,31 +9,38 @@
 #include "store/lmdb_store.h"
 #include "store/pages.h"
 
-/* NULL when the file is sound, or is not there yet. */
-static const char *check_file(const char *path)
+/* Returns 0, or an errno. */
+static int check_pages(int fd, size_t len, const char **damage)
 {
-    struct stat state;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? NULL : "it cannot be opened";
-    const char *why = NULL;
-    if (fstat(fd, &state) != 0 || !S_ISREG(state.st_mode)) {
-        why = "it is no file";
-    } else if (state.st_size > 0) { /* an empty one is as good as none */
-        void *map = mmap(NULL, (size_t)state.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        why = "it cannot be mapped";
-        if (map != MAP_FAILED) {
-            bus_guard_cover(map, (size_t)state.st_size);
-            why = store_pages_check(slice_of(map, (size_t)state.st_size));
-            bus_guard_cover(NULL, 0);
-            munmap(map, (size_t)state.st_size);
-        }
-    }
-    close(fd);
-    return why;
+    void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return errno;
+    bus_guard_cover(map, len);
+    *damage = store_pages_check(slice_of(map, len));
+    bus_guard_cover(NULL, 0);
+    munmap(map, len);
+    return *damage == STORE_NO_MEMORY ? ENOMEM : 0;
 }
 
-static int open_records(struct lmdb_store *store)
+int lmdb_check_file(const char *path, const char **damage)
+{
+    struct stat state;
+    int error = 0, fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    *damage = NULL;
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &state) != 0)
+        error = errno;
+    else if (!S_ISREG(state.st_mode))
+        *damage = "it is no file";
+    else
+        error = state.st_size > 0 ? check_pages(fd, (size_t)state.st_size, damage) : ENODATA;
+    close(fd);
+    errno = error;
+    return error == 0 ? 0 : -1;
+}
+
+int lmdb_store_open_records(struct lmdb_store *store)
 {
     MDB_txn *txn;
     MDB_envinfo info;
@@ -84,7 +91,7 @@ static int open_environment(struct lmdb_store *store, char *why, size_t why_room
     }
     if (code == 0)
         bus_guard_cover_file(store->directory.file);
-    if (code == 0 && open_records(store) == 0)
+    if (code == 0 && lmdb_store_open_records(store) == 0)
         return 0;
     snprintf(why, why_room, "the store %s cannot be opened: %s", store->directory.file,
              code != 0 ? mdb_strerror(code) : strerror(errno));
@@ -103,7 +110,14 @@ static int set_damaged_aside(struct lmdb_store *store, const char *damage, char 
 
 int lmdb_store_open_file(struct lmdb_store *store, char *why, size_t why_room)
 {
-    const char *damage = check_file(store->directory.file);
+    const char *damage;
+    if (lmdb_check_file(store->directory.file, &damage) != 0 && errno != ENOENT &&
+        errno != ENODATA) {
+        /* Nothing is known of it, so it is no reason to begin anew. */
+        snprintf(why, why_room, "the store %s cannot be read: %s", store->directory.file,
+                 strerror(errno));
+        return -1;
+    }
     if (damage && set_damaged_aside(store, damage, why, why_room) != 0)
         return -1;
     if (open_environment(store, why, why_room) != 0)

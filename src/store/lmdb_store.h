@@ -99,6 +99,17 @@ int lmdb_receipts_removed(struct store *base, uint64_t number);
  * aside. Returns 0, or -1 with `why` filled. */
 int lmdb_store_open_file(struct lmdb_store *store, char *why, size_t why_room);
 void lmdb_store_close_file(struct lmdb_store *store);
+/* Fills in what the environment's records and pages are. Returns 0, or -1 with errno. */
+int lmdb_store_open_records(struct lmdb_store *store);
+
+/* Checks the pages of a file. Returns 0 with `damage` (NULL: all is well); or -1 with errno when it
+ * cannot be told: ENOENT without a file, ENODATA when it is empty, which is as good as none. */
+int lmdb_check_file(const char *path, const char **damage);
+
+/* --- inspect.c --- */
+
+/* Opens the environment on a file with sound pages, to read it. Returns 0, or -1 with errno. */
+int lmdb_store_open_to_read(struct lmdb_store *store, const char *path);
 
 /* Reads every record in order, checks that it is sound and where it belongs, and hands it to
  * `reader` unless that is NULL. Returns NULL, or what is wrong: STORE_NO_MEMORY when the reader

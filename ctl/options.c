@@ -1,0 +1,103 @@
+#include "ctl/options.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "io/child_contract.h"
+
+static const char HELP[] =
+    "Usage: msgserverctl COMMAND [OPTION]... [PATH]\n"
+    "\n"
+    "Looks after what msgserver keeps on its disk, while the server is stopped.\n"
+    "\n"
+    "Commands:\n"
+    "  store check             say whether the store is sound, and what is in it; changes nothing\n"
+    "  store compact           write the store's file anew, without holes\n"
+    "  help                    print this, and exit\n"
+    "\n"
+    "PATH is the store's directory, or for `store check` also any of its files, like one that was\n"
+    "set aside. Without PATH it is what msgserverd's configuration says:\n"
+    "  -c, --config-dir DIR    directory of the configuration files, as msgserverd takes it\n"
+    "  -e, --environment LIST  layers of it, as msgserverd takes them\n"
+    "\n"
+    "Other options:\n"
+    "      --json              print the result as one JSON object\n"
+    "  -V, --version           print the version, and exit\n"
+    "  -h, --help              print this, and exit\n"
+    "\n"
+    "Exit status: 0 sound, or compacted; 1 damaged; 64 wrong command line; 66 there is no store;\n"
+    "71 the system refuses something (a permission, room on the disk); 75 a server is using the\n"
+    "store: stop it, or check a copy that was made while it was stopped; 78 wrong configuration.\n";
+
+static const char SHORT_OPTIONS[] = "c:e:h";
+enum { OPTION_JSON = 256 };
+static const struct option LONG_OPTIONS[] = {{"config-dir", required_argument, NULL, 'c'},
+                                             {"environment", required_argument, NULL, 'e'},
+                                             {"json", no_argument, NULL, OPTION_JSON},
+                                             {"help", no_argument, NULL, 'h'},
+                                             {NULL, 0, NULL, 0}};
+
+void options_print_help(void)
+{
+    fputs(HELP, stdout);
+}
+
+int usage_error(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("msgserverctl: ", stderr);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputs("\nTry 'msgserverctl --help' for what it takes.\n", stderr);
+    return EXIT_USAGE;
+}
+
+/* Returns 0, or -1 for an unknown option. */
+static int take_option(int option, struct store_options *options)
+{
+    switch (option) {
+    case 'c':
+        options->config_directory = optarg;
+        return 0;
+    case 'e':
+        options->environments = optarg;
+        return 0;
+    case OPTION_JSON:
+        options->json = true;
+        return 0;
+    case 'h':
+        options->help = true;
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+__attribute__((format(printf, 1, 0))) static int refuse(const char *why, const char *what)
+{
+    usage_error(why, what);
+    return -1;
+}
+
+int store_options_parse(int argc, char **argv, struct store_options *options)
+{
+    *options = (struct store_options){0};
+    int option;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1)
+        if (take_option(option, options) != 0)
+            return refuse("'%s' is no option of it, or lacks its value", argv[optind - 1]);
+    if (options->help)
+        return 0;
+    if (optind < argc)
+        options->path = argv[optind];
+    if (argc - optind > 1)
+        return refuse("there is one PATH too many: '%s'", argv[optind + 1]);
+    if (options->path && !*options->path)
+        return refuse("%s", "PATH is empty");
+    if (options->path && (options->config_directory || options->environments))
+        return refuse("PATH '%s' and a configuration exclude each other", options->path);
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* The command line of msgserverctl. */
+#ifndef MSGSERVER_CTL_OPTIONS_H
+#define MSGSERVER_CTL_OPTIONS_H
+
+#include <stdbool.h>
+
+/* What both commands of `store` take. Strings point into `argv`. */
+struct store_options {
+    const char *config_directory; /* NULL: msgserverd's own */
+    const char *environments;     /* the same */
+    const char *path;             /* NULL: as the configuration says */
+    bool json;
+    bool help;
+};
+
+/* `argc` and `argv` begin with the command's last word. Returns 0, or -1 when they are wrong: what
+ * and how it is right was written to stderr. */
+int store_options_parse(int argc, char **argv, struct store_options *options);
+
+/* The text of --help, to stdout. */
+void options_print_help(void);
+
+/* Writes a sentence and where help is to stderr; returns EXIT_USAGE. */
+int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,365 @@
+'use strict';
+// msgserverctl: what it says of a store agrees with what the server said, it changes nothing that it
+// should not, and compacting loses nothing, whenever it dies.
+
+const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const crypto = require('node:crypto');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { test } = require('node:test');
+const { Random } = require('./lib/random');
+const { BUILD, Server, get } = require('./lib/server');
+const { until } = require('./lib/wait');
+
+const EXIT = { OK: 0, DAMAGED: 1, USAGE: 64, NO_INPUT: 66, OS: 71, IN_USE: 75, CONFIGURATION: 78 };
+const PAGE = 4096;
+const query = (parameters) => new URLSearchParams(parameters).toString();
+const root = process.getuid() === 0;
+
+function start(args, options = {}) {
+    const child = spawn(path.join(BUILD, 'msgserverctl'), args, {
+        ...options, env: { PATH: process.env.PATH, ASAN_OPTIONS: 'abort_on_error=1', ...options.env },
+    });
+    const result = { child, out: '', err: '' };
+    child.stdout.on('data', (data) => { result.out += data; });
+    child.stderr.on('data', (data) => { result.err += data; });
+    result.ended = new Promise((resolve) => {
+        child.on('close', (code, signal) => resolve(Object.assign(result, { code, signal })));
+    });
+    return result;
+}
+
+const run = (args, options) => start(args, options).ended;
+
+async function json(args) {
+    const { code, out, err } = await run(['store', ...args, '--json']);
+    assert.equal(err, '');
+    return { code, ...JSON.parse(out) };
+}
+
+const digest = (file) => crypto.createHash('sha256').update(fs.readFileSync(file)).digest('hex');
+
+function scratch(t) {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'msgserver-test.'));
+    t.after(() => fs.rmSync(directory, { recursive: true, force: true }));
+    return directory;
+}
+
+const poll = async (server, key, confirmIds) => {
+    const { body } = await get(`${server.url}?${query({
+        transport: 'shortpolling', sessionKey: key, ...(confirmIds ? { confirmIds } : {}),
+    })}`);
+    return body === '' ? {} : JSON.parse(body);
+};
+
+const ROOM = 100;
+const LIMITED = { limits: { mailboxMessages: ROOM, mailboxPolicy: 'dropOldest', mailboxBytes: '32MiB' } };
+
+// Sessions and messages of every kind. Returns what the server says of them.
+async function fill(server) {
+    const { backend } = server;
+    const keys = [];
+    for (const actor of ['ann', 'bob', 'cid', 'dan']) {
+        keys.push(await backend.createSession(actor));
+    }
+    const send = (to, order) => backend.must('POST', '/messages', { to, message: [['tick']], ...order });
+    const [ann, bob, cid, dan] = keys;
+    await send(ann, { messages: Array.from({ length: 20 }, (_, n) => [['n', { n, pad: 'x'.repeat(n * 300) }]]), message: undefined });
+    await poll(server, ann, '3');
+    await send(ann, { message: [['long']], ttl: '1h', receipt: 'long' });
+    await send(bob, { idempotencyKey: 'a', receipt: 'first' });
+    await send(bob, { idempotencyKey: 'a' });
+    await send(bob, { idempotencyKey: 'b', message: [['price', 1]], replaceKey: 'gold' });
+    await send(bob, { message: [['price', 2]], replaceKey: 'gold' });
+    await send(bob, { message: [['brief']], ttl: '100ms', receipt: 'brief' });
+    await send(bob, { message: [['last']] });
+    await send(cid, { receipt: 'deleted' });
+    await backend.deleteSession(cid);
+    await send(dan, { messages: Array.from({ length: ROOM }, (_, n) => [['n', n]]), message: undefined });
+    await send(dan, { messages: [[['a']], [['b']]], message: undefined });
+    await until('the brief one is dropped', async () => (await backend.status()).dropped_ttl === 1);
+    const status = await backend.status();
+    const sessions = await Promise.all([ann, bob, dan].map((key) => backend.session(key)));
+    const { receipts } = await backend.must('GET', '/receipts');
+    const dropped = Object.entries(status).filter(([name]) => name.startsWith('dropped_')).reduce((sum, [, n]) => sum + n, 0);
+    return { keys: [ann, bob, dan], status, sessions, receipts, dropped };
+}
+
+async function filled(t, config) {
+    const server = await Server.start({ ...LIMITED, store: { size: '16MiB' }, ...config });
+    t.after(() => server.dispose());
+    const before = await fill(server);
+    const directory = path.join(server.directory, 'store');
+    return { server, before, directory, file: path.join(directory, 'store.mdb') };
+}
+
+function agrees(found, { status, sessions, receipts, dropped }) {
+    assert.equal(found.sound, true);
+    assert.equal(found.sessions, status.sessions);
+    assert.equal(found.messages, status.pending);
+    assert.equal(found.messageBytes, status.pending_bytes);
+    assert.equal(found.placeholders, 3, 'one whose time was over, two for want of room');
+    assert.equal(found.idempotencyKeys, 2);
+    assert.equal(found.receipts, receipts.length);
+    assert.equal(found.clusterId, sessions[0].home);
+    assert.equal(found.sizeBytes, status.store_size_bytes);
+    assert.ok(found.usedBytes > found.messageBytes && found.usedBytes <= status.store_size_bytes);
+    assert.equal(found.balanced, true);
+    for (const name of ['accepted', 'confirmed', 'dropped_ttl', 'dropped_deleted', 'dropped_replaced', 'receipts']) {
+        assert.equal(found.totals[name], status[name], name);
+    }
+    assert.equal(status.accepted, status.confirmed + found.messages + dropped);
+}
+
+test('check says what the server said, and changes nothing', async (t) => {
+    const { server, before, directory, file } = await filled(t);
+    const running = await run(['store', 'check', '-c', server.directory]);
+    assert.deepEqual([running.code, running.out], [EXIT.IN_USE, '']);
+    assert.match(running.err, /a running server is using this store: stop it first, or check a copy/);
+    const started = Date.now();
+    await server.stop();
+    const sum = digest(file);
+    for (const where of [['-c', server.directory], [directory], [file]]) {
+        const found = await json(['check', ...where]);
+        assert.equal(found.code, EXIT.OK);
+        agrees(found, before);
+        assert.ok(Math.abs(found.lastUsed - started) < 60000, `${found.lastUsed}`);
+    }
+    const { code, out, err } = await run(['store', 'check', '--config-dir', server.directory]);
+    assert.deepEqual([code, err], [EXIT.OK, '']);
+    assert.match(out, /store\.mdb is sound\n/);
+    assert.match(out, new RegExp(`waiting messages +${before.status.pending}, of ${before.status.pending_bytes} bytes`));
+    assert.match(out, new RegExp(`accepted ${before.status.accepted} = confirmed ${before.status.confirmed} \\+ ` +
+        `pending ${before.status.pending} \\+ dropped ${before.dropped}\n`));
+    // A copy elsewhere, from where nothing can be written.
+    const copy = path.join(scratch(t), 'copy');
+    fs.copyFileSync(file, copy);
+    fs.chmodSync(copy, 0o400);
+    agrees(await json(['check', copy]), before);
+    assert.equal(digest(file), sum);
+    assert.deepEqual(fs.readdirSync(path.dirname(copy)), ['copy']);
+    assert.deepEqual(fs.readdirSync(directory).sort(), ['lock', 'store.mdb']);
+});
+
+test('a damaged store: exit status 1, why, and what now; then the same as a file set aside', async (t) => {
+    const { server, before, directory, file } = await filled(t);
+    await server.stop();
+    const random = new Random();
+    t.diagnostic(`SEED=${random.seed}`);
+    const sound = fs.readFileSync(file);
+    const { usedBytes } = await json(['check', directory]);
+    let damaged = 0;
+    // Four bytes on each page; pages in use begin at the file's begin, but a few may be free.
+    for (let n = 0; n < 30; n += 1) {
+        const bytes = Buffer.from(sound);
+        for (let at = 0; at < usedBytes; at += PAGE / 4) {
+            bytes[at + random.below(PAGE / 4)] ^= 1 + random.below(255);
+        }
+        fs.writeFileSync(file, bytes);
+        const found = await json(['check', directory]);
+        assert.equal(found.code, found.sound ? EXIT.OK : EXIT.DAMAGED);
+        damaged += found.sound ? 0 : 1;
+        const refused = await run(['store', 'compact', directory]);
+        assert.equal(refused.code === EXIT.DAMAGED, !found.sound, refused.err);
+        assert.ok(found.sound || fs.readFileSync(file).equals(bytes), 'untouched');
+    }
+    assert.ok(damaged === 30, `${damaged} of 30 were found damaged`);
+    sound.fill(0x5a, 2 * PAGE, usedBytes - 2 * PAGE);
+    fs.writeFileSync(file, sound);
+    const { code, out } = await run(['store', 'check', directory]);
+    assert.equal(code, EXIT.DAMAGED);
+    assert.match(out, /store\.mdb is damaged: .+\n.*at its next start, the server sets it aside as store\.damaged-/);
+    await server.start();
+    const [aside] = fs.readdirSync(directory).filter((name) => name.startsWith('store.damaged-'));
+    const later = await run(['store', 'check', path.join(directory, aside)]); // while the server runs
+    assert.equal(later.code, EXIT.DAMAGED);
+    assert.match(later.out, /no server reads this file/);
+    assert.equal((await server.backend.session(before.keys[0]).catch(() => null)), null);
+});
+
+test('a sound file that was set aside: checked, and left as it is by compact', async (t) => {
+    const { server, before, directory } = await filled(t, { mmrp: { clusterId: 'host-one:1' } });
+    await server.stop();
+    server.config.mmrp = { clusterId: 'host-two:1' };
+    await server.start();
+    const [aside] = fs.readdirSync(directory).filter((name) => name.startsWith('store.other-host-'));
+    const file = path.join(directory, aside);
+    const sum = digest(file);
+    const found = await json(['check', file]);
+    agrees(found, before);
+    assert.equal(found.clusterId, 'host-one:1');
+    const { code, err } = await run(['store', 'compact', file]);
+    assert.equal(code, EXIT.USAGE);
+    assert.match(err, /stays as it is/);
+    assert.equal(digest(file), sum);
+});
+
+// Many messages, most of which go: holes.
+async function fillWithHoles(server) {
+    const { backend } = server;
+    const gone = await backend.createSession('gone');
+    for (let n = 0; n < 20; n += 1) {
+        await backend.must('POST', '/messages', { to: gone,
+            messages: Array.from({ length: 5 }, () => [['pad', 'x'.repeat(50000)]]) });
+    }
+    const filledWith = await fill(server);
+    await backend.deleteSession(gone);
+    return { ...filledWith, status: await backend.status(), packs: await Promise.all(filledWith.keys.map((key) => poll(server, key))) };
+}
+
+const holding = { ...LIMITED, store: { size: '32MiB' } };
+
+async function everythingIsDelivered(server, { keys, packs }) {
+    const now = await Promise.all(keys.map((key) => poll(server, key)));
+    assert.deepEqual(now, packs);
+    const [result] = await server.backend.send(keys[0], [['more']]);
+    assert.equal(result.outcome, 'queued');
+}
+
+test('compact: fewer pages, the same contents, the size as configured', async (t) => {
+    const server = await Server.start(holding);
+    t.after(() => server.dispose());
+    const before = await fillWithHoles(server);
+    const directory = path.join(server.directory, 'store');
+    const file = path.join(directory, 'store.mdb');
+    const running = await run(['store', 'compact', directory]);
+    assert.equal(running.code, EXIT.IN_USE);
+    await server.stop();
+    const found = await json(['check', directory]);
+    if (root) {
+        fs.chownSync(file, 12345, 12345);
+    }
+    fs.writeFileSync(path.join(directory, 'store.compacting'), 'left by one that was killed');
+    const compacted = await json(['compact', directory]);
+    assert.equal(compacted.code, EXIT.OK);
+    assert.ok(compacted.pagesBefore > 1000, JSON.stringify(compacted));
+    assert.ok(compacted.pagesAfter < 100 && compacted.pagesAfter <= compacted.usedBefore, JSON.stringify(compacted));
+    const state = fs.statSync(file);
+    assert.equal(state.size, 32 << 20);
+    assert.ok(state.blocks * 512 >= 32 << 20, 'allocated');
+    assert.equal(state.mode & 0o777, 0o600);
+    if (root) {
+        assert.deepEqual([state.uid, state.gid], [12345, 12345], 'still that of its owner');
+    }
+    assert.deepEqual(fs.readdirSync(directory).sort(), ['lock', 'store.mdb']);
+    assert.deepEqual({ ...await json(['check', directory]), usedBytes: 0 }, { ...found, usedBytes: 0 });
+    // Another size; also a smaller one.
+    for (const [size, bytes] of [['48MiB', 48 << 20], ['16MiB', 16 << 20]]) {
+        fs.writeFileSync(path.join(server.directory, 'custom.yaml'), `server: {store: {size: ${size}}}\n`);
+        const { code, out } = await run(['store', 'compact', '-c', server.directory]);
+        assert.equal(code, EXIT.OK);
+        assert.match(out, new RegExp(`compacted\n +before .*\n +after .*\n +size +${bytes} bytes`));
+        assert.equal(fs.statSync(file).size, bytes);
+    }
+    await server.start();
+    assert.equal((await server.backend.status()).store_size_bytes, 16 << 20);
+    await everythingIsDelivered(server, before);
+});
+
+test('compact is killed at random instants: the old or the new store is there, and the server takes it', async (t) => {
+    const random = new Random();
+    t.diagnostic(`SEED=${random.seed}`);
+    const server = await Server.start(holding);
+    t.after(() => server.dispose());
+    const before = await fillWithHoles(server);
+    const directory = path.join(server.directory, 'store');
+    await server.stop();
+    const { usedBytes, ...found } = await json(['check', directory]);
+    const holes = fs.readFileSync(path.join(directory, 'store.mdb'));
+    const begun = Date.now();
+    await run(['store', 'compact', directory]);
+    const takes = Date.now() - begun;
+    let killed = 0;
+    let litter = 0;
+    for (let n = 0; n < 40; n += 1) {
+        fs.writeFileSync(path.join(directory, 'store.mdb'), holes);
+        const compacting = start(['store', 'compact', directory]);
+        setTimeout(() => compacting.child.kill('SIGKILL'), random.below(takes + 1));
+        killed += (await compacting.ended).signal === 'SIGKILL' ? 1 : 0;
+        litter += fs.existsSync(path.join(directory, 'store.compacting')) ? 1 : 0;
+        const { usedBytes: ignored, ...now } = await json(['check', directory]);
+        assert.deepEqual(now, found);
+    }
+    t.diagnostic(`a run takes ${takes} ms; ${killed} of 40 were killed, ${litter} left a file behind`);
+    assert.ok(killed > 0);
+    fs.writeFileSync(path.join(directory, 'store.compacting'), 'left by one that was killed');
+    await server.start();
+    assert.deepEqual(fs.readdirSync(directory).sort(), ['lock', 'store.mdb']);
+    await everythingIsDelivered(server, before);
+});
+
+test('what is no store, is not there, or may not be read', async (t) => {
+    const directory = scratch(t);
+    const at = (name) => path.join(directory, name);
+    const expect = async (args, code, pattern, options) => {
+        for (const command of ['check', 'compact']) {
+            const result = await run(['store', command, ...args], options);
+            assert.equal(result.code, code, `${command} ${args}: ${result.out}${result.err}`);
+            assert.match(result.out + result.err, pattern);
+        }
+    };
+    await expect([at('absent')], EXIT.NO_INPUT, /absent: No such file/);
+    await expect([directory], EXIT.NO_INPUT, /there is no store; a server would begin with an empty one/);
+    assert.deepEqual(fs.readdirSync(directory), []);
+    fs.writeFileSync(at('store.mdb'), '');
+    await expect([directory], EXIT.NO_INPUT, /it is empty/);
+    fs.writeFileSync(at('store.mdb'), 'no store at all '.repeat(1000));
+    await expect([directory], EXIT.DAMAGED, /no LMDB file of this machine's kind/);
+    await expect([at('store.mdb')], EXIT.DAMAGED, /no LMDB file of this machine's kind/);
+    fs.mkdirSync(at('directory/store.mdb'), { recursive: true });
+    await expect([at('directory')], EXIT.DAMAGED, /it is no file/);
+    if (root) {
+        fs.chmodSync(directory, 0o755);
+        fs.chmodSync(at('store.mdb'), 0o600);
+        fs.chmodSync(at('lock'), 0o644);
+        await expect([directory], EXIT.OS, /Permission denied/, { uid: 65534, gid: 65534, cwd: '/' });
+    }
+});
+
+test('the configuration tells where the store is', async (t) => {
+    const directory = scratch(t);
+    const configured = (text) => {
+        fs.writeFileSync(path.join(directory, 'default.yaml'), text);
+        return run(['store', 'check', '-c', directory], { env: { STATE_DIRECTORY: '/nonexistent/state' } });
+    };
+    const missing = await configured('server: {workers: 1}\n');
+    assert.deepEqual([missing.code, missing.out], [EXIT.NO_INPUT, '']);
+    assert.match(missing.err, /\/nonexistent\/state\/store\/store\.mdb: there is no store/);
+    const memory = await configured('server: {store: {engine: memory}}\n');
+    assert.equal(memory.code, EXIT.NO_INPUT);
+    assert.match(memory.err, /keeps nothing on the disk/);
+    const wrong = await configured('server: {store: {size: much}}\n');
+    assert.equal(wrong.code, EXIT.CONFIGURATION);
+    assert.match(wrong.err, /default\.yaml:1:[^]*server\.store\.size[^]*name its directory as PATH/);
+    fs.writeFileSync(path.join(directory, 'other.yaml'), 'server: {store: {path: /nonexistent/other, size: 1GiB}}\n');
+    const layered = await run(['store', 'check', '-c', directory, '-e', 'other']);
+    assert.match(layered.err, /size|other/);
+    fs.writeFileSync(path.join(directory, 'default.yaml'), 'server: {workers: 1}\n');
+    assert.match((await run(['store', 'check', '-c', directory, '-e', 'other'])).err, /^msgserverctl: \/nonexistent\/other\/store\.mdb: /);
+});
+
+test('help, version, and what makes no sense', async () => {
+    for (const args of [['help'], ['-h'], ['--help'], ['store', '--help'], ['store', 'check', '--help'], ['store', 'compact', '-h']]) {
+        const { code, out, err } = await run(args);
+        assert.deepEqual([code, err], [EXIT.OK, ''], args.join(' '));
+        for (const word of ['Usage:', 'store check', 'store compact', '--config-dir', '--environment', '--json', '66', '75']) {
+            assert.ok(out.includes(word), word);
+        }
+    }
+    assert.match((await run(['-V'])).out, /^msgserverctl \d+\.\d+\.\d+\n$/);
+    const wrong = [
+        [[], /a command is missing: store check/], [['sotre'], /'sotre' is no command; it has store check, store compact/],
+        [['store'], /store what\?.*'store check' and 'store compact'/], [['store', 'chekc'], /'store chekc' is no command.*'store check'/],
+        [['store', 'check', '--jsno'], /'--jsno' is no option/], [['store', 'check', '-c'], /'-c'.* lacks its value/],
+        [['store', 'check', 'a', 'b'], /too many: 'b'/], [['store', 'check', ''], /PATH is empty/],
+        [['store', 'check', '-c', '/etc', 'a'], /exclude each other/],
+    ];
+    for (const [args, pattern] of wrong) {
+        const { code, out, err } = await run(args);
+        assert.deepEqual([code, out], [EXIT.USAGE, ''], args.join(' '));
+        assert.match(err, pattern);
+        assert.match(err, /--help/);
+    }
+});
