@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/units.h"
 #include "codecs/settings.h"
 
 enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20, SAME_NAME_MAX = 100 };
@@ -138,6 +138,21 @@ int store_directory_sync(const struct store_directory *directory)
     return error;
 }
 
+void store_tell_no_room(const struct store_directory *directory, uint64_t bytes, int error,
+                        char *why, size_t why_room)
+{
+    char size[UNIT_TEXT_ROOM];
+    format_size(bytes, size);
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG)
+        snprintf(why, why_room,
+                 "there is no room for the store (%s): make room for %s in %s, or lower "
+                 "server.store.size, or set another server.store.path",
+                 strerror(error), size, directory->path);
+    else
+        snprintf(why, why_room, "the store %s cannot be made %s large: %s", directory->file, size,
+                 strerror(error));
+}
+
 int store_allocate(const struct store_directory *directory, uint64_t bytes, bool sync, char *why,
                    size_t why_room)
 {
@@ -149,7 +164,6 @@ int store_allocate(const struct store_directory *directory, uint64_t bytes, bool
         close(fd);
     if (error == 0)
         return 0;
-    snprintf(why, why_room, "there is no room for the store: %s of %" PRIu64 " bytes: %s",
-             directory->file, bytes, strerror(error));
+    store_tell_no_room(directory, bytes, error, why, why_room);
     return -1;
 }

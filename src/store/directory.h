@@ -42,6 +42,10 @@ int store_set_aside(const struct store_directory *directory, const char *label, 
 /* Makes what was renamed in there last. Returns 0, or an errno. */
 int store_directory_sync(const struct store_directory *directory);
 
+/* Writes into `why` that the file cannot have its `bytes`, by the errno of who tried. */
+void store_tell_no_room(const struct store_directory *directory, uint64_t bytes, int error,
+                        char *why, size_t why_room);
+
 /* Takes the disk's room for the first `bytes` of the file, which must exist; with `sync`, also the
  * file's name and what it has are on the disk then. Returns 0, or -1 with `why` filled. */
 int store_allocate(const struct store_directory *directory, uint64_t bytes, bool sync, char *why,

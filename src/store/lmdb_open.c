@@ -71,31 +71,48 @@ static int allocate(const struct lmdb_store *store, char *why, size_t why_room)
     return store_allocate(&store->directory, store->size, store->sync, why, why_room);
 }
 
-static int open_environment(struct lmdb_store *store, char *why, size_t why_room)
+/* Returns LMDB's code. */
+static int start_environment(struct lmdb_store *store)
 {
     unsigned flags =
         MDB_NOSUBDIR | MDB_WRITEMAP | MDB_NOLOCK | MDB_NOTLS | (store->sync ? 0 : MDB_NOSYNC);
-    struct stat state;
-    bool made = stat(store->directory.file, &state) != 0 || state.st_size == 0;
-    if (!made && allocate(store, why, why_room) != 0)
-        return -1;
     int code = mdb_env_create(&store->env);
     if (code == 0)
         code = mdb_env_set_mapsize(store->env, store->size);
     if (code == 0)
         code = mdb_env_open(store->env, store->directory.file, flags, 0600);
-    if (code == 0 && made && allocate(store, why, why_room) != 0) {
-        lmdb_store_close_file(store);
-        unlink(store->directory.file);
-        return -1;
-    }
+    return code;
+}
+
+static int use_environment(struct lmdb_store *store, char *why, size_t why_room)
+{
+    int code = start_environment(store);
     if (code == 0)
         bus_guard_cover_file(store->directory.file);
     if (code == 0 && lmdb_store_open_records(store) == 0)
         return 0;
-    snprintf(why, why_room, "the store %s cannot be opened: %s", store->directory.file,
-             code != 0 ? mdb_strerror(code) : strerror(errno));
+    int error = code != 0 ? code : errno;
     lmdb_store_close_file(store);
+    if (error == ENOSPC)
+        store_tell_no_room(&store->directory, store->size, error, why, why_room);
+    else
+        snprintf(why, why_room, "the store %s cannot be opened: %s", store->directory.file,
+                 mdb_strerror(error));
+    return -1;
+}
+
+static int open_environment(struct lmdb_store *store, char *why, size_t why_room)
+{
+    struct stat state;
+    bool made = stat(store->directory.file, &state) != 0 || state.st_size == 0;
+    if (!made)
+        return allocate(store, why, why_room) != 0 ? -1 : use_environment(store, why, why_room);
+    if (use_environment(store, why, why_room) == 0) {
+        if (allocate(store, why, why_room) == 0)
+            return 0;
+        lmdb_store_close_file(store);
+    }
+    unlink(store->directory.file);
     return -1;
 }
 

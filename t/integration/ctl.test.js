@@ -10,7 +10,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
 const { Random } = require('./lib/random');
-const { BUILD, Server, get } = require('./lib/server');
+const { BUILD, OBEDIENT, Server, get } = require('./lib/server');
 const { until } = require('./lib/wait');
 
 const EXIT = { OK: 0, DAMAGED: 1, USAGE: 64, NO_INPUT: 66, OS: 71, IN_USE: 75, CONFIGURATION: 78 };
@@ -19,7 +19,8 @@ const query = (parameters) => new URLSearchParams(parameters).toString();
 const root = process.getuid() === 0;
 
 function start(args, options = {}) {
-    const child = spawn(path.join(BUILD, 'msgserverctl'), args, {
+    const command = [...(options.obedient ? OBEDIENT : []), path.join(BUILD, 'msgserverctl'), ...args];
+    const child = spawn(command[0], command.slice(1), {
         ...options, env: { PATH: process.env.PATH, ASAN_OPTIONS: 'abort_on_error=1', ...options.env },
     });
     const result = { child, out: '', err: '' };
@@ -310,12 +311,10 @@ test('what is no store, is not there, or may not be read', async (t) => {
     await expect([at('store.mdb')], EXIT.DAMAGED, /no LMDB file of this machine's kind/);
     fs.mkdirSync(at('directory/store.mdb'), { recursive: true });
     await expect([at('directory')], EXIT.DAMAGED, /it is no file/);
-    if (root) {
-        fs.chmodSync(directory, 0o755);
-        fs.chmodSync(at('store.mdb'), 0o600);
-        fs.chmodSync(at('lock'), 0o644);
-        await expect([directory], EXIT.OS, /Permission denied/, { uid: 65534, gid: 65534, cwd: '/' });
-    }
+    fs.chmodSync(at('store.mdb'), 0);
+    await expect([directory], EXIT.OS, /store\.mdb: Permission denied/, { obedient: root });
+    fs.chmodSync(at('lock'), 0);
+    await expect([directory], EXIT.OS, /lock cannot be opened: Permission denied/, { obedient: root });
 });
 
 test('the configuration tells where the store is', async (t) => {

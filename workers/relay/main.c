@@ -40,7 +40,7 @@ static void fail(struct process *process, const char *why)
 {
     struct buffer frame = {0};
     struct frame_failed failed = {.why = slice_from_string(why)};
-    LOG_ERROR("relay-failed", "why=%s", LOG_TEXT(failed.why));
+    LOG_ERROR("relay-failed", "why=\"%s\"", why);
     send_control(process, &frame, put_failed(&frame, &failed));
     control_channel_flush(process->control, CHILD_STOP_LIMIT_MS);
     finish(process, EXIT_UNAVAILABLE);
@@ -50,7 +50,7 @@ static void on_start(struct process *process, struct slice payload, int fd)
 {
     (void)fd;
     struct frame_start start;
-    char why[256] = "";
+    char why[512] = "";
     if (process->relay || get_start(payload, &start) != 0 ||
         settings_decode(start.settings, &process->settings) != 0) {
         fail(process, "the START frame cannot be read");
@@ -73,6 +73,10 @@ static void on_start(struct process *process, struct slice payload, int fd)
 static void on_link(struct process *process, struct slice payload, int fd)
 {
     struct frame_link link;
+    if (!process->relay && fd >= 0) { /* it failed, and that was told */
+        close(fd);
+        return;
+    }
     if (!process->relay || fd < 0 || get_link(payload, &link) != 0 ||
         relay_link_worker(process->relay, link.slot, link.incarnation, fd) != 0) {
         LOG_ERROR("link-failed", "errno=%d", errno);

@@ -16,6 +16,9 @@ const BUILD = process.env.MSGSERVER_BUILD || path.resolve(__dirname, '../../../b
 const SANITIZED = fs.existsSync(path.join(BUILD, 'config.status')) &&
     fs.readFileSync(path.join(BUILD, 'config.status'), 'utf8').includes('--enable-sanitizers');
 
+// Starts a program as root whom permissions of files concern as they do others.
+const OBEDIENT = ['setpriv', '--bounding-set', '-dac_override,-dac_read_search'];
+
 // Below the kernel's own range for outgoing connections, so that no client of another test sits on
 // the port before the server does.
 function freePort(host = '127.0.0.1') {
@@ -54,7 +57,7 @@ function alive(pid) {
 
 class Server {
     // config: the mapping under `server:`, completed with a client port and a backend socket.
-    // options: {host, netns, descriptors (their limit), env, args, logging, ready, files: {name: text}}
+    // options: {host, netns, obedient, descriptors (their limit), env, args, logging, ready, files: {name: text}}
     constructor(config = {}, options = {}) {
         this.config = config;
         this.options = options;
@@ -103,6 +106,10 @@ class Server {
         if (this.options.netns) {
             args = ['netns', 'exec', this.options.netns, command, ...args];
             command = 'ip';
+        }
+        if (this.options.obedient) {
+            args = [...OBEDIENT.slice(1), command, ...args];
+            [command] = OBEDIENT;
         }
         if (this.options.descriptors) {
             args = [`--nofile=${this.options.descriptors}`, command, ...args];
@@ -198,4 +205,4 @@ function get(url, options = {}) {
     });
 }
 
-module.exports = { BUILD, SANITIZED, Server, alive, children, freePort, get };
+module.exports = { BUILD, OBEDIENT, SANITIZED, Server, alive, children, freePort, get };
