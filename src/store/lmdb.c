@@ -59,6 +59,7 @@ static int set_other_host_aside(struct lmdb_store *store, struct slice cluster_i
              "server.mmrp.clusterId, or a fixed server.mmrp.bind.port",
              old, (int)cluster_id.len, cluster_id.data);
     lmdb_store_close_file(store);
+    store->set_aside = true;
     return store_set_aside(&store->directory, "other-host", reason, why, why_room) != 0
                ? -1
                : lmdb_store_open_file(store, why, why_room);

@@ -1,13 +1,18 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "store/bus_guard.h"
 #include "store/lmdb_store.h"
 #include "store/pages.h"
+
+/* That a store may have to do with, in bytes. */
+enum { SMALLEST_SIZE = 4 << 20 };
 
 /* Returns 0, or an errno. */
 static int check_pages(int fd, size_t len, const char **damage)
@@ -101,12 +106,8 @@ static int use_environment(struct lmdb_store *store, char *why, size_t why_room)
     return -1;
 }
 
-static int open_environment(struct lmdb_store *store, char *why, size_t why_room)
+static int make_environment(struct lmdb_store *store, char *why, size_t why_room)
 {
-    struct stat state;
-    bool made = stat(store->directory.file, &state) != 0 || state.st_size == 0;
-    if (!made)
-        return allocate(store, why, why_room) != 0 ? -1 : use_environment(store, why, why_room);
     if (use_environment(store, why, why_room) == 0) {
         if (allocate(store, why, why_room) == 0)
             return 0;
@@ -116,9 +117,59 @@ static int open_environment(struct lmdb_store *store, char *why, size_t why_room
     return -1;
 }
 
+static void tell_smaller(const struct lmdb_store *store, uint64_t wanted)
+{
+    LOG_WARNING(
+        "store-smaller",
+        "bytes=%" PRIu64 " of=%" PRIu64
+        " why=\"the disk has no room for more\" action=\"make room, or move stores that were "
+        "set aside away, and start the server anew\"",
+        store->size, wanted);
+}
+
+/* The disk may have room for one file, and not for another beside the one that was set aside. That
+ * must not stop the start: then the new one is smaller. */
+static int make_beside(struct lmdb_store *store, char *why, size_t why_room)
+{
+    uint64_t wanted = store->size;
+    while (make_environment(store, why, why_room) != 0) {
+        if (store->size / 2 < SMALLEST_SIZE)
+            return -1;
+        store->size /= 2;
+    }
+    if (store->size < wanted)
+        tell_smaller(store, wanted);
+    return 0;
+}
+
+/* One that is smaller than it is to be stays so when the disk has no room for more. */
+static int grow(struct lmdb_store *store, uint64_t present, char *why, size_t why_room)
+{
+    uint64_t wanted = store->size;
+    if (allocate(store, why, why_room) == 0)
+        return 0;
+    store->size = present;
+    if (present >= wanted || present < SMALLEST_SIZE || allocate(store, why, why_room) != 0)
+        return -1;
+    tell_smaller(store, wanted);
+    return 0;
+}
+
+static int open_environment(struct lmdb_store *store, char *why, size_t why_room)
+{
+    struct stat state;
+    if (stat(store->directory.file, &state) == 0 && state.st_size > 0)
+        return grow(store, (uint64_t)state.st_size, why, why_room) != 0
+                   ? -1
+                   : use_environment(store, why, why_room);
+    return store->set_aside ? make_beside(store, why, why_room)
+                            : make_environment(store, why, why_room);
+}
+
 static int set_damaged_aside(struct lmdb_store *store, const char *damage, char *why,
                              size_t why_room)
 {
+    store->set_aside = true;
     if (damage != STORE_NO_MEMORY)
         return store_set_aside(&store->directory, "damaged", damage, why, why_room);
     snprintf(why, why_room, "the store %s: %s", store->directory.file, damage);

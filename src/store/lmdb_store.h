@@ -25,6 +25,7 @@ struct lmdb_store {
     uint64_t size;                  /* server.store.size */
     bool sync;                      /* server.store.durability: disk */
     bool full;                      /* senders are being refused */
+    bool set_aside;                 /* a file that was here before keeps its room on the disk */
     struct store_contents contents; /* when it was opened */
     MDB_env *env;
     MDB_dbi records;
