@@ -1,10 +1,12 @@
 #include "workers/relay/recovery.h"
 
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "relay_fixture.h"
+#include "workers/relay/session_messages.h"
 
 static struct test_relay test;
 static struct test_worker worker;
@@ -154,10 +156,86 @@ START_TEST(a_session_lives_for_its_ttl_from_the_last_sign_of_life)
 }
 END_TEST
 
+/* Stores messages with receipts, committing now and then as the loop would. */
+static struct session *fill(const char *actor, unsigned messages)
+{
+    struct session *session = test_session(&test, actor, "x");
+    for (unsigned i = 0; i < messages; i++) {
+        struct acceptance acceptance;
+        struct blob *body = message_body_new(&test.relay->registry, SLICE_LITERAL("[]"));
+        struct message_order order = {
+            .bodies = &body, .count = 1, .wish = {.receipt = SLICE_LITERAL("tag")}};
+        ck_assert_int_eq(session_accept(&test.relay->registry, session, &order, &acceptance),
+                         OUTCOME_QUEUED);
+        budget_release_body(&test.relay->budget, body);
+        if (i % 100 == 0)
+            relay_commit(test.relay);
+    }
+    relay_commit(test.relay);
+    session->mailbox.sent_up_to = session->mailbox.last_id;
+    return session;
+}
+
+/* A store as small as can be, and more receipts than one batch of it could take. */
+START_TEST(many_receipts_at_once_are_no_burden_for_the_store)
+{
+    start();
+    struct session_registry *registry = &test.relay->registry;
+    struct session *bob = fill("bob", 3000);
+    fill("eve", 3000);
+    ck_assert(session_confirm(registry, bob, 3000));
+    ck_assert_uint_eq(bob->mailbox.pending, 0);
+    ck_assert_uint_eq(figure(&test, METRIC_CONFIRMED), 3000);
+    session_end(registry, session_find(registry, SLICE_LITERAL("sess/eve:x")), SESSION_EXPIRED);
+    ck_assert_uint_eq(figure(&test, METRIC_DROPPED_EXPIRED), 3000);
+    ck_assert_uint_eq(registry->receipts.next, 6001);
+    stop_relay();
+    start_relay();
+    check_balance(&test);
+    ck_assert_uint_eq(test.relay->registry.receipts.next, 6001);
+    ck_assert_uint_eq(figure(&test, METRIC_SESSIONS), 1);
+    stop();
+}
+END_TEST
+
+/* A batch that is large is ended in the middle of it: what is stored then is balanced, too. */
+START_TEST(a_session_that_is_ended_by_halves_lives_on)
+{
+    start();
+    fill("bob", 3000);
+    pid_t child = fork();
+    if (child == 0) {
+        session_drop_messages(&test.relay->registry,
+                              session_find(&test.relay->registry, SLICE_LITERAL("sess/bob:x")),
+                              SETTLED_SESSION_DELETED);
+        _exit(7);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(WEXITSTATUS(status), 7);
+    /* This relay is killed as well, in a manner of speaking: the next one reads the child's. */
+    test.relay->uncommitted = false;
+    stop_relay();
+    start_relay();
+    struct session *session = session_find(&test.relay->registry, SLICE_LITERAL("sess/bob:x"));
+    const struct mailbox *mailbox = &session->mailbox;
+    ck_assert_uint_eq(mailbox->last_id, 3000);
+    ck_assert_uint_eq(mailbox_first_waiting(mailbox), 1);
+    ck_assert_uint_gt(mailbox->gap, 0);
+    ck_assert_uint_gt(mailbox->pending, 0);
+    ck_assert_uint_eq(figure(&test, METRIC_DROPPED_DELETED), mailbox->gap);
+    ck_assert_uint_eq(mailbox_confirmed(mailbox), 0);
+    check_balance(&test);
+    stop();
+}
+END_TEST
+
 static void add_tests(TCase *cases)
 {
     tcase_add_test(cases, a_relay_goes_on_where_the_last_one_ended);
     tcase_add_test(cases, nothing_leaves_before_it_is_stored);
+    tcase_add_test(cases, many_receipts_at_once_are_no_burden_for_the_store);
+    tcase_add_test(cases, a_session_that_is_ended_by_halves_lives_on);
     tcase_add_test(cases, a_session_lives_for_its_ttl_from_the_last_sign_of_life);
 }
 

@@ -146,18 +146,26 @@ static void tidy(struct mailbox *mailbox, struct host_budget *budget)
         resize(mailbox, mailbox->capacity / 4, budget); /* a failure leaves the larger ring */
 }
 
-struct mailbox_freed mailbox_confirm(struct mailbox *mailbox, uint64_t id,
-                                     struct host_budget *budget)
+/* Frees the entries up to and with `id`. */
+static struct mailbox_freed remove_up_to(struct mailbox *mailbox, uint64_t id,
+                                         struct host_budget *budget)
 {
     struct mailbox_freed freed = {0};
-    uint64_t first = mailbox_first_waiting(mailbox);
-    if (id < first)
-        return freed;
-    mailbox->gap -= id - first + 1 < mailbox->gap ? id - first + 1 : mailbox->gap;
     while (mailbox->entries > 0 && mailbox_first_entry(mailbox) <= id) {
         free_entry(mailbox, &mailbox->ring[mailbox->head], budget, &freed);
         remove_first(mailbox);
     }
+    return freed;
+}
+
+struct mailbox_freed mailbox_confirm(struct mailbox *mailbox, uint64_t id,
+                                     struct host_budget *budget)
+{
+    uint64_t first = mailbox_first_waiting(mailbox);
+    if (id < first)
+        return (struct mailbox_freed){0};
+    mailbox->gap -= id - first + 1 < mailbox->gap ? id - first + 1 : mailbox->gap;
+    struct mailbox_freed freed = remove_up_to(mailbox, id, budget);
     tidy(mailbox, budget);
     return freed;
 }
@@ -166,6 +174,17 @@ struct mailbox_freed mailbox_drop(struct mailbox *mailbox, uint64_t id, struct h
 {
     struct mailbox_freed freed = {0};
     free_entry(mailbox, slot_of(mailbox, id), budget, &freed);
+    mailbox->dropped += freed.messages;
+    tidy(mailbox, budget);
+    return freed;
+}
+
+struct mailbox_freed mailbox_drop_up_to(struct mailbox *mailbox, uint64_t id,
+                                        struct host_budget *budget)
+{
+    uint64_t entries = mailbox->entries;
+    struct mailbox_freed freed = remove_up_to(mailbox, id, budget);
+    mailbox->gap += entries - mailbox->entries;
     mailbox->dropped += freed.messages;
     tidy(mailbox, budget);
     return freed;

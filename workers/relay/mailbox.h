@@ -103,6 +103,9 @@ struct mailbox_freed mailbox_confirm(struct mailbox *mailbox, uint64_t id,
                                      struct host_budget *budget);
 /* Drops the live message of `id`, whose ID stays. */
 struct mailbox_freed mailbox_drop(struct mailbox *mailbox, uint64_t id, struct host_budget *budget);
+/* Drops whatever is live up to and with `id`; the IDs stay. */
+struct mailbox_freed mailbox_drop_up_to(struct mailbox *mailbox, uint64_t id,
+                                        struct host_budget *budget);
 /* Another message takes the place of the live one of `id`, which counts as dropped. Keeps a
  * reference to the body, and takes the options. */
 struct mailbox_freed mailbox_replace(struct mailbox *mailbox, uint64_t id, struct blob *body,

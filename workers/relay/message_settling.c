@@ -10,6 +10,12 @@
 #include "io/child_contract.h"
 #include "workers/relay/session_messages.h"
 
+enum {
+    /* One change of the store covers no more: the smallest store has room for it at any time. */
+    STEP_RECEIPTS = 16,
+    STEP_MESSAGES = 1000,
+};
+
 static const enum metric SETTLEMENT_METRICS[SETTLEMENT_COUNT] = {
     [SETTLED_CONFIRMED] = METRIC_CONFIRMED,
     [SETTLED_TTL] = METRIC_DROPPED_TTL,
@@ -124,38 +130,61 @@ static struct session *session_of_due(struct heap_node *node)
     return node ? (struct session *)((char *)node - offsetof(struct session, due)) : NULL;
 }
 
-static void let_go_up_to(struct session_registry *registry, const struct session *session,
-                         uint64_t id, enum settlement settlement)
+/* Lets go of messages from the lowest on: up to and with `id`, or of as many as one change of the
+ * store may cover, so that its batch can be ended before the next. Returns the last ID. */
+static uint64_t let_go_up_to(struct session_registry *registry, const struct session *session,
+                             uint64_t id, enum settlement settlement)
 {
     const struct mailbox *mailbox = &session->mailbox;
-    for (uint64_t at = mailbox_first_entry(mailbox); at <= id && at <= mailbox->last_id; at++)
-        message_let_go_of(registry, session, mailbox_entry(mailbox, at)->options, settlement);
+    uint64_t first = mailbox_first_entry(mailbox), at = first;
+    for (unsigned receipts = 0; at <= id && at - first < STEP_MESSAGES && receipts < STEP_RECEIPTS;
+         at++) {
+        struct message_options *options = mailbox_entry(mailbox, at)->options;
+        receipts += options && options->receipt_len > 0;
+        message_let_go_of(registry, session, options, settlement);
+    }
+    return at > id ? id : at - 1;
+}
+
+static void confirm_step(struct session_registry *registry, struct session *session, uint64_t id)
+{
+    struct mailbox *mailbox = &session->mailbox;
+    uint64_t first_entry = mailbox_first_entry(mailbox);
+    id = let_go_up_to(registry, session, id, SETTLED_CONFIRMED);
+    message_count_settled(registry, mailbox_confirm(mailbox, id, registry->budget),
+                          SETTLED_CONFIRMED);
+    message_store_counts(registry, session, first_entry);
+    message_note_oldest(registry, session);
 }
 
 bool session_confirm(struct session_registry *registry, struct session *session, uint64_t id)
 {
     CHECK_MAGIC(session, SESSION_MAGIC);
     struct mailbox *mailbox = &session->mailbox;
-    uint64_t first_entry = mailbox_first_entry(mailbox);
     if (id > mailbox->last_id)
         return false;
     if (id > mailbox->sent_up_to)
         id = mailbox->sent_up_to;
-    if (id < mailbox_first_waiting(mailbox))
-        return true;
-    let_go_up_to(registry, session, id, SETTLED_CONFIRMED);
-    message_count_settled(registry, mailbox_confirm(mailbox, id, registry->budget),
-                          SETTLED_CONFIRMED);
-    message_store_counts(registry, session, first_entry);
-    message_note_oldest(registry, session);
+    while (id >= mailbox_first_waiting(mailbox))
+        confirm_step(registry, session, id);
     return true;
 }
 
+/* All but the last step leave the IDs, as if the session went on: it does when this process ends in
+ * between. */
 void session_drop_messages(struct session_registry *registry, struct session *session,
                            enum settlement settlement)
 {
     struct mailbox *mailbox = &session->mailbox;
-    let_go_up_to(registry, session, mailbox->last_id, settlement);
+    uint64_t id;
+    while ((id = let_go_up_to(registry, session, mailbox->last_id, settlement)) <
+           mailbox->last_id) {
+        uint64_t first_entry = mailbox_first_entry(mailbox);
+        message_count_settled(registry, mailbox_drop_up_to(mailbox, id, registry->budget),
+                              settlement);
+        message_store_counts(registry, session, first_entry);
+        message_note_oldest(registry, session);
+    }
     message_count_settled(registry, mailbox_drop_all(mailbox, registry->budget), settlement);
 }
 
