@@ -10,7 +10,8 @@
 #include "workers/relay/session_messages.h"
 
 static struct buffer told;
-static bool failing;
+static bool failing, refusing_receipts;
+static uint64_t store_size;
 
 static int tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -86,13 +87,20 @@ static inline int key_removed(struct store *store, uint64_t session, struct slic
 static inline int receipt_added(struct store *store, const struct stored_receipt *receipt)
 {
     (void)store;
-    return tell("receipt %lu\n", receipt->number);
+    errno = ENOSPC;
+    return refusing_receipts ? -1 : tell("receipt %lu\n", receipt->number);
 }
 
 static inline int receipts_removed(struct store *store, uint64_t number)
 {
     (void)store;
     return tell("receipts up to %lu removed\n", number);
+}
+
+static inline struct store_usage usage(const struct store *store)
+{
+    (void)store;
+    return (struct store_usage){.size_bytes = store_size};
 }
 
 static const struct store_engine RECORDING = {
@@ -107,6 +115,7 @@ static const struct store_engine RECORDING = {
     .key_removed = key_removed,
     .receipt_added = receipt_added,
     .receipts_removed = receipts_removed,
+    .usage = usage,
 };
 
 static struct settings settings;

@@ -426,6 +426,49 @@ START_TEST(the_oldest_receipts_are_forgotten)
 }
 END_TEST
 
+START_TEST(receipts_take_a_part_of_the_store_at_most)
+{
+    store_size = 64 << 10;
+    start();
+    struct session *session = create("bob", "x", 0, 0);
+    for (int i = 0; i < 1000; i++)
+        must_accept(session, "[]", with_receipt("r"));
+    session->mailbox.sent_up_to = 1000;
+    ck_assert(session_confirm(&registry, session, 1000));
+    ck_assert_uint_le(registry.receipts.bytes, store_size / 8);
+    ck_assert_uint_gt(registry.receipts.count, 50);
+    ck_assert_uint_eq(registry.receipts.next, 1001);
+    expect_receipt(1000, "r", 1000, SETTLED_CONFIRMED);
+    stop();
+    store_size = 0;
+}
+END_TEST
+
+START_TEST(receipts_that_find_no_room_are_counted_as_lost)
+{
+    start();
+    struct session *session = create("bob", "x", 0, 0);
+    for (int i = 0; i < 4; i++)
+        must_accept(session, "[]", with_receipt("r"));
+    session->mailbox.sent_up_to = 4;
+    ck_assert(session_confirm(&registry, session, 2));
+    buffer_free(&told);
+    refusing_receipts = true;
+    ck_assert(session_confirm(&registry, session, 3));
+    refusing_receipts = false;
+    ck_assert(session_confirm(&registry, session, 4));
+    expect_told("receipts up to 2 removed\n"
+                "removed 1 up to 3\n"
+                "counts 1 confirmed=3 gap=0 dropped=0 replaced=0 overflowed=0\n"
+                "receipt 4\n"
+                "removed 1 up to 4\n"
+                "counts 1 confirmed=4 gap=0 dropped=0 replaced=0 overflowed=0\n");
+    ck_assert_uint_eq(registry.receipts.count, 1);
+    expect_receipt(4, "r", 4, SETTLED_CONFIRMED);
+    stop();
+}
+END_TEST
+
 static void add_tests(TCase *cases)
 {
     tcase_add_test(cases, the_store_is_told_of_all_in_order);
@@ -441,6 +484,8 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_repetition_is_answered_and_not_stored);
     tcase_add_test(cases, whoever_asked_for_a_receipt_gets_one);
     tcase_add_test(cases, the_oldest_receipts_are_forgotten);
+    tcase_add_test(cases, receipts_take_a_part_of_the_store_at_most);
+    tcase_add_test(cases, receipts_that_find_no_room_are_counted_as_lost);
 }
 
 UNIT_MAIN("session_messages", add_tests)

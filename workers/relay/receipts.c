@@ -4,18 +4,27 @@
 #include <stdlib.h>
 
 #include "base/invariant.h"
+#include "base/log.h"
 #include "base/random.h"
 
 enum {
     FIRST_CAPACITY = 16,
-    /* When there is no room for one more, this part of the limit is forgotten at once. */
+    /* When there is no room for one more, this part of them is forgotten at once. */
     FORGOTTEN_SHARE = 16,
+    FORGOTTEN_MAX = 1000,
+    /* Their contents take this part of the store at most, so that messages find room in it. */
+    STORE_SHARE = 8,
     RUN_BYTES_MAX = 48 << 10,
 };
 
 void receipts_init(struct receipts *receipts, uint64_t limit, struct store *store)
 {
-    *receipts = (struct receipts){.limit = (uint32_t)limit, .next = 1, .store = store};
+    uint64_t size_bytes = store->engine->usage(store).size_bytes;
+    *receipts =
+        (struct receipts){.limit = (uint32_t)limit,
+                          .bytes_max = size_bytes > 0 ? size_bytes / STORE_SHARE : UINT64_MAX,
+                          .next = 1,
+                          .store = store};
     do
         random_bytes(&receipts->epoch, sizeof receipts->epoch);
     while (receipts->epoch == 0); /* "from the oldest on", in a request */
@@ -26,6 +35,7 @@ static struct blob *pop(struct receipts *receipts)
     struct blob *oldest = receipts->ring[receipts->head];
     receipts->head = (receipts->head + 1) & (receipts->capacity - 1);
     receipts->count--;
+    receipts->bytes -= oldest->len;
     return oldest;
 }
 
@@ -60,10 +70,8 @@ static int reserve(struct receipts *receipts)
     return 0;
 }
 
-static int forget_oldest(struct receipts *receipts)
+static int forget(struct receipts *receipts, uint32_t count)
 {
-    uint32_t count = receipts->limit / FORGOTTEN_SHARE + 1;
-    count = count < receipts->count ? count : receipts->count;
     uint64_t last = receipts_first(receipts) + count - 1;
     if (receipts->store->engine->receipts_removed(receipts->store, last) != 0)
         return -1;
@@ -77,28 +85,54 @@ static void push(struct receipts *receipts, struct blob *contents)
     receipts->ring[(receipts->head + receipts->count) & (receipts->capacity - 1)] = contents;
     receipts->count++;
     receipts->next++;
+    receipts->bytes += contents->len;
+}
+
+/* Until there is room for one more. */
+static int forget_oldest(struct receipts *receipts, uint64_t bytes)
+{
+    while (receipts->count > 0 &&
+           (receipts->count >= receipts->limit || receipts->bytes + bytes > receipts->bytes_max)) {
+        uint32_t share = receipts->count / FORGOTTEN_SHARE + 1;
+        if (forget(receipts, share < FORGOTTEN_MAX ? share : FORGOTTEN_MAX) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The numbers of what the store keeps are one run, so the new one cannot be left out alone. */
+static int forget_all(struct receipts *receipts)
+{
+    LOG_WARNING("receipts-forgotten", "count=%u why=\"the store is full\"", receipts->count + 1);
+    if (receipts->count > 0 && forget(receipts, receipts->count) != 0)
+        return -1;
+    receipts->next++;
+    return 0;
 }
 
 int receipts_add(struct receipts *receipts, const struct receipt *receipt)
 {
     buffer_clear(&receipts->scratch);
-    if (receipts->count >= receipts->limit && forget_oldest(receipts) != 0)
+    if (put_receipt_record(&receipts->scratch, receipt) != 0)
         return -1;
-    if (reserve(receipts) != 0 || put_receipt_record(&receipts->scratch, receipt) != 0)
+    struct slice bytes = buffer_slice(&receipts->scratch);
+    INVARIANT(bytes.len <= STORED_RECEIPT_MAX, "a receipt is too long");
+    if (forget_oldest(receipts, bytes.len) != 0 || reserve(receipts) != 0)
         return -1;
-    struct blob *contents = blob_new(buffer_slice(&receipts->scratch));
+    struct blob *contents = blob_new(bytes);
     if (!contents)
         return -1;
-    INVARIANT(contents->len <= STORED_RECEIPT_MAX, "a receipt is too long");
     struct stored_receipt stored = {receipts->next, blob_slice(contents)};
-    if (receipts->store->engine->receipt_added(receipts->store, &stored) != 0) {
-        int error = errno;
-        blob_release(contents);
-        errno = error;
-        return -1;
+    if (receipts->store->engine->receipt_added(receipts->store, &stored) == 0) {
+        push(receipts, contents);
+        return 0;
     }
-    push(receipts, contents);
-    return 0;
+    int error = errno;
+    blob_release(contents);
+    if (error == ENOSPC)
+        return forget_all(receipts);
+    errno = error;
+    return -1;
 }
 
 int receipts_restore(struct receipts *receipts, const struct stored_receipt *stored)

@@ -14,8 +14,9 @@ struct receipts {
     uint32_t head;
     uint32_t count;
     uint32_t limit;
-    uint64_t next;  /* number of the next one; the first ever is 1 */
-    uint64_t epoch; /* names the numbering: another one when the store was lost */
+    uint64_t bytes, bytes_max; /* of their contents */
+    uint64_t next;             /* number of the next one; the first ever is 1 */
+    uint64_t epoch;            /* names the numbering: another one when the store was lost */
     struct store *store;
     struct buffer scratch;
 };
@@ -24,7 +25,8 @@ struct receipts {
 void receipts_init(struct receipts *receipts, uint64_t limit, struct store *store);
 void receipts_free(struct receipts *receipts);
 
-/* Returns 0; or -1 with errno, and there is no such receipt. */
+/* Makes room when there are too many, and forgets all of them, this one included, when the store
+ * has no room at all. Returns 0; or -1 with errno, and there is no such receipt. */
 int receipts_add(struct receipts *receipts, const struct receipt *receipt);
 /* One that the store kept; the numbers ascend by one. */
 int receipts_restore(struct receipts *receipts, const struct stored_receipt *stored);
