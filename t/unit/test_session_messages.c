@@ -241,6 +241,74 @@ START_TEST(messages_are_dropped_when_their_time_is_over)
 }
 END_TEST
 
+START_TEST(what_is_over_goes_in_steps)
+{
+    start();
+    struct session *session = create("bob", "x", 0, 0);
+    for (int i = 0; i < 5; i++)
+        must_accept(session, "[]", i == 3 ? PLAIN : with_ttl(1000));
+    age(session, 2000);
+    buffer_free(&told);
+    stored = 0;
+    messages_tick(&registry);
+    expect_told("message 1 5 dropped\n"
+                "removed 1 up to 3\n"
+                "counts 1 confirmed=0 gap=3 dropped=4 replaced=0 overflowed=0\n");
+    ck_assert_uint_eq(stored, 1);
+    expect_waiting(session, "1=[] 2=[] 3=[] 4=[] 5=[]");
+    stop();
+}
+END_TEST
+
+START_TEST(very_much_that_is_over_does_not_hold_everything_up)
+{
+    start();
+    budget.limit = 1 << 30;
+    registry.limits.mailbox = (struct mailbox_limits){.messages = 100000, .bytes = 1 << 20};
+    struct session *session = create("bob", "x", 0, 0);
+    for (int i = 0; i < 90000; i++) {
+        must_accept(session, "[]", with_ttl(10000));
+        buffer_truncate(&told, 0);
+    }
+    age(session, 20000);
+    messages_tick(&registry);
+    ck_assert_uint_gt(session->mailbox.pending, 0);
+    ck_assert_uint_lt(session->mailbox.pending, 90000);
+    check_figures();
+    messages_tick(&registry);
+    ck_assert_uint_eq(session->mailbox.pending, 0);
+    /* Clients are given nothing that is over. */
+    for (int i = 0; i < 60000; i++)
+        must_accept(session, "[]", with_ttl(10000));
+    age(session, 20000);
+    session_drop_due(&registry, session);
+    ck_assert_uint_eq(session->mailbox.pending, 0);
+    stop();
+}
+END_TEST
+
+START_TEST(a_large_mailbox_is_not_searched_for_every_message)
+{
+    start();
+    budget.limit = 1 << 30;
+    registry.limits.mailbox = (struct mailbox_limits){.messages = 100000, .bytes = 1 << 20};
+    struct session *session = create("bob", "x", 0, 0);
+    must_accept(session, "[]", with_ttl(1000));
+    for (int i = 0; i < 90000; i++) {
+        must_accept(session, "[]", with_ttl(100000));
+        buffer_truncate(&told, 0);
+    }
+    age(session, 2000);
+    messages_tick(&registry);
+    ck_assert_uint_eq(session->mailbox.pending, 90000);
+    uint64_t now_ms = clock_steady_ms();
+    must_accept(session, "[]", with_ttl(1));
+    ck_assert_uint_gt(session->due.key, now_ms + 10);
+    ck_assert_uint_le(session->due.key, clock_steady_ms() + SESSION_TICK_MS);
+    stop();
+}
+END_TEST
+
 START_TEST(the_age_of_the_oldest_is_a_limit_like_the_others)
 {
     start();
@@ -478,6 +546,9 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, full_mailboxes_refuse_all_or_nothing);
     tcase_add_test(cases, the_oldest_make_room_when_the_policy_says_so);
     tcase_add_test(cases, messages_are_dropped_when_their_time_is_over);
+    tcase_add_test(cases, what_is_over_goes_in_steps);
+    tcase_add_test(cases, very_much_that_is_over_does_not_hold_everything_up);
+    tcase_add_test(cases, a_large_mailbox_is_not_searched_for_every_message);
     tcase_add_test(cases, the_age_of_the_oldest_is_a_limit_like_the_others);
     tcase_add_test(cases, the_oldest_of_the_host_make_room_when_the_policy_says_so);
     tcase_add_test(cases, a_newer_message_takes_the_place_of_one_that_was_not_sent);

@@ -14,6 +14,10 @@ enum {
     /* One change of the store covers no more: the smallest store has room for it at any time. */
     STEP_RECEIPTS = 16,
     STEP_MESSAGES = 1000,
+    /* What is over leaves at most so much of it at once, unless a client asks. */
+    DROPS_AT_ONCE = 50000,
+    /* A mailbox is not searched again before that many of its messages were a millisecond. */
+    SEARCHED_PER_MS = 2000,
 };
 
 static const enum metric SETTLEMENT_METRICS[SETTLEMENT_COUNT] = {
@@ -99,12 +103,12 @@ static bool is_overflow(enum settlement settlement)
            settlement == SETTLED_AGE;
 }
 
-/* Drops the live message of `id`; the ID stays. */
+/* Drops the live message of `id`, whose ID stays. message_store_counts() is to follow, for one or
+ * for several. */
 static void drop_message(struct session_registry *registry, struct session *session, uint64_t id,
                          enum settlement settlement)
 {
     struct mailbox *mailbox = &session->mailbox;
-    uint64_t first_entry = mailbox_first_entry(mailbox);
     message_let_go_of(registry, session, mailbox_entry(mailbox, id)->options, settlement);
     message_count_settled(registry, mailbox_drop(mailbox, id, registry->budget), settlement);
     if (is_overflow(settlement))
@@ -115,14 +119,15 @@ static void drop_message(struct session_registry *registry, struct session *sess
                                                             &placeholder),
                    "message-changed");
     }
-    message_store_counts(registry, session, first_entry);
-    message_note_oldest(registry, session);
 }
 
 void message_drop_oldest(struct session_registry *registry, struct session *session,
                          enum settlement settlement)
 {
-    drop_message(registry, session, mailbox_first_entry(&session->mailbox), settlement);
+    uint64_t oldest = mailbox_first_entry(&session->mailbox);
+    drop_message(registry, session, oldest, settlement);
+    message_store_counts(registry, session, oldest);
+    message_note_oldest(registry, session);
 }
 
 static struct session *session_of_due(struct heap_node *node)
@@ -219,41 +224,71 @@ void message_note_end(struct session_registry *registry, struct session *session
                       const struct mailbox_entry *entry)
 {
     uint64_t end = end_of(registry, entry);
+    if (end < session->search_ms)
+        end = session->search_ms;
     if (end != UINT64_MAX && (session->due.place == 0 || end < session->due.key))
         heap_set(&registry->due, &session->due, end);
 }
 
-static void drop_over(struct session_registry *registry, struct session *session, uint64_t now_ms)
+/* Drops up to `left` of what is over, and counts down. */
+static void drop_over(struct session_registry *registry, struct session *session, uint64_t now_ms,
+                      uint64_t *left)
 {
     const struct mailbox *mailbox = &session->mailbox;
-    uint64_t last = mailbox->last_id;
+    uint64_t first = mailbox_first_entry(mailbox), id = first, first_stored = first;
+    unsigned step = 0;
     heap_remove(&registry->due, &session->due);
-    for (uint64_t id = mailbox_first_entry(mailbox); id <= last; id++) {
+    session->search_ms = now_ms + mailbox->entries / SEARCHED_PER_MS;
+    for (; id <= mailbox->last_id && *left > 0; id++) {
         if (id < mailbox_first_entry(mailbox) || !mailbox_entry(mailbox, id)->body)
             continue; /* dropped before, and in the gap now */
         const struct mailbox_entry *entry = mailbox_entry(mailbox, id);
-        if (end_of(registry, entry) > now_ms)
+        if (end_of(registry, entry) > now_ms) {
             message_note_end(registry, session, entry);
-        else
-            drop_message(registry, session, id,
-                         age_end(registry, entry->body) <= now_ms ? SETTLED_AGE : SETTLED_TTL);
+            continue;
+        }
+        drop_message(registry, session, id,
+                     age_end(registry, entry->body) <= now_ms ? SETTLED_AGE : SETTLED_TTL);
+        --*left;
+        if (++step == STEP_RECEIPTS) {
+            message_store_counts(registry, session, first_stored);
+            first_stored = mailbox_first_entry(mailbox);
+            step = 0;
+        }
     }
+    if (step > 0)
+        message_store_counts(registry, session, first_stored);
+    message_note_oldest(registry, session);
+    if (id <= mailbox->last_id)
+        heap_set(&registry->due, &session->due, now_ms);
 }
 
-void session_drop_due(struct session_registry *registry, struct session *session)
+static void drop_due(struct session_registry *registry, struct session *session, uint64_t left)
 {
     if (session->due.place == 0)
         return;
     uint64_t now_ms = clock_steady_ms();
     if (session->due.key <= now_ms)
-        drop_over(registry, session, now_ms);
+        drop_over(registry, session, now_ms, &left);
+}
+
+void session_drop_due(struct session_registry *registry, struct session *session)
+{
+    drop_due(registry, session, UINT64_MAX);
+}
+
+void message_drop_due(struct session_registry *registry, struct session *session)
+{
+    drop_due(registry, session, DROPS_AT_ONCE);
 }
 
 static void forget_keys(struct session_registry *registry, uint64_t now_ms)
 {
     struct used_keys *keys = &registry->used_keys;
     struct store *store = registry->store;
-    for (struct used_key *key; (key = keys->oldest) && key->used_ms + keys->window_ms <= now_ms;) {
+    unsigned left = DROPS_AT_ONCE;
+    for (struct used_key *key;
+         left > 0 && (key = keys->oldest) && key->used_ms + keys->window_ms <= now_ms; left--) {
         struct session *session = key->session;
         store_must(store->engine->key_removed(store, session->number, used_key_text(key)),
                    "key-removed");
@@ -265,8 +300,10 @@ static void forget_keys(struct session_registry *registry, uint64_t now_ms)
 void messages_tick(struct session_registry *registry)
 {
     uint64_t now_ms = clock_steady_ms();
+    uint64_t left = DROPS_AT_ONCE;
     struct session *session;
-    while ((session = session_of_due(heap_first(&registry->due))) && session->due.key <= now_ms)
-        drop_over(registry, session, now_ms);
+    while (left > 0 && (session = session_of_due(heap_first(&registry->due))) &&
+           session->due.key <= now_ms)
+        drop_over(registry, session, now_ms, &left);
     forget_keys(registry, now_ms);
 }

@@ -15,6 +15,9 @@ void message_count_settled(struct session_registry *registry, struct mailbox_fre
 void message_drop_oldest(struct session_registry *registry, struct session *session,
                          enum settlement settlement);
 
+/* As session_drop_due(), but a part only when it is very much. */
+void message_drop_due(struct session_registry *registry, struct session *session);
+
 /* Tells the store where the mailbox stands; `first_entry` is the one before the change. */
 void message_store_counts(struct session_registry *registry, const struct session *session,
                           uint64_t first_entry);

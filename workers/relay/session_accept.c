@@ -323,7 +323,7 @@ enum outcome session_accept(struct session_registry *registry, struct session *s
 {
     CHECK_MAGIC(session, SESSION_MAGIC);
     *acceptance = (struct acceptance){0};
-    session_drop_due(registry, session);
+    message_drop_due(registry, session);
     const struct used_key *used =
         order->idempotency_key.len > 0
             ? used_key_find(&registry->used_keys, session->number, order->idempotency_key)

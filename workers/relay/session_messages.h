@@ -38,9 +38,11 @@ enum outcome session_accept(struct session_registry *registry, struct session *s
 bool session_confirm(struct session_registry *registry, struct session *session, uint64_t id);
 
 /* Drops what is over: messages whose TTL passed, and those that are too old. Cheap when nothing
- * is. Call it before anything is delivered. */
+ * is, and a large mailbox is not searched again at once: so up to SESSION_TICK_MS late. Call it
+ * before anything is delivered. */
 void session_drop_due(struct session_registry *registry, struct session *session);
-/* The same for all sessions; call it every SESSION_TICK_MS. Idempotency keys are forgotten here. */
+/* The same for all sessions; call it every SESSION_TICK_MS, since very much is left for the next
+ * time. Idempotency keys are forgotten here. */
 void messages_tick(struct session_registry *registry);
 
 /* The session ends, and its messages with it. */

@@ -31,6 +31,7 @@ struct session {
     struct mailbox mailbox;
     struct heap_node due;    /* in registry.due: no message's time is over before this */
     struct heap_node oldest; /* in registry.oldest: when its oldest message came */
+    uint64_t search_ms;      /* clock_steady_ms(): what is over is not looked for before */
     struct used_key *keys;
     /* What the last poll was given: an identical answer is held back. */
     uint64_t polled_first, polled_last;
