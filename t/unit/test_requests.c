@@ -67,13 +67,18 @@ static struct buffer run_of(const char *text, ...)
     return run;
 }
 
-static void put_send_order(struct buffer addresses, struct buffer bodies)
+static void put_order(struct buffer addresses, struct buffer bodies, struct frame_send send)
 {
-    struct frame_send send = {.addresses = buffer_slice(&addresses),
-                              .bodies = buffer_slice(&bodies)};
+    send.addresses = buffer_slice(&addresses);
+    send.bodies = buffer_slice(&bodies);
     ck_assert_int_eq(put_send_fields(&payload, &send), 0);
     buffer_free(&addresses);
     buffer_free(&bodies);
+}
+
+static void put_send_order(struct buffer addresses, struct buffer bodies)
+{
+    put_order(addresses, bodies, (struct frame_send){0});
 }
 
 /* "queued/1+2 attached, noSession": the outcome per recipient. */
@@ -176,6 +181,28 @@ START_TEST(a_full_host_refuses_and_recovers)
     put_send_order(run_of("sess/bob:x", NULL), run_of("[1]", NULL));
     ask("", FRAME_SEND);
     check_sent("queued/1+1");
+    stop();
+}
+END_TEST
+
+START_TEST(a_repetition_is_answered_also_when_the_host_is_full)
+{
+    start();
+    struct frame_send send = {.idempotency_key = SLICE_LITERAL("k")};
+    create("bob", "x", "");
+    create("eve", "x", "");
+    put_order(run_of("sess/bob:x", NULL), run_of("[1]", NULL), send);
+    ask("", FRAME_SEND);
+    check_sent("queued/1+1");
+    test.relay->budget.limit = test.relay->budget.used;
+    put_order(run_of("sess/bob:x", "sess/eve:x", NULL), run_of("[1]", NULL), send);
+    ask("", FRAME_SEND);
+    check_sent("queued/1+1, overLimit");
+    ck_assert_uint_eq(figure(&test, METRIC_REPEATED), 1);
+    ck_assert_uint_eq(figure(&test, METRIC_REFUSED_HOST_FULL), 1);
+    put_order(run_of("sess/bob:x", NULL), run_of("[2]", NULL), send);
+    ask("", FRAME_SEND);
+    check_sent("keyReused");
     stop();
 }
 END_TEST
@@ -392,6 +419,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, every_recipient_has_its_outcome);
     tcase_add_test(cases, a_full_mailbox_takes_all_or_nothing);
     tcase_add_test(cases, a_full_host_refuses_and_recovers);
+    tcase_add_test(cases, a_repetition_is_answered_also_when_the_host_is_full);
     tcase_add_test(cases, a_broadcast_counts_mailboxes_and_hosts);
     tcase_add_test(cases, the_status_names_every_figure);
     tcase_add_test(cases, a_home_that_cannot_be_reached_is_said_at_once);

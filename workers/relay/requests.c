@@ -224,7 +224,6 @@ static struct recipient_result accept_here(struct relay *relay, struct session *
 static struct recipient_result send_to(struct relay *relay, struct slice address,
                                        const struct bodies *bodies, const struct frame_send *send)
 {
-    struct recipient_result result = {.outcome = OUTCOME_OVER_LIMIT, .limit = LIMIT_HOST};
     struct session *session = session_find(&relay->registry, address);
     if (!session) {
         metric_add(&relay->metrics, METRIC_REFUSED_NO_SESSION, bodies->count);
@@ -232,12 +231,8 @@ static struct recipient_result send_to(struct relay *relay, struct slice address
     }
     if (session->home)
         return send_elsewhere(relay, slice_from_string(session->home), address, send->bodies);
-    if (bodies->blobs) {
-        struct message_order order = order_of(send, bodies);
-        return accept_here(relay, session, &order);
-    }
-    metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, bodies->count);
-    return result;
+    struct message_order order = order_of(send, bodies);
+    return accept_here(relay, session, &order);
 }
 
 /* The reply's room is made before anything is stored, so that what is stored is also told. */

@@ -328,6 +328,8 @@ enum outcome session_accept(struct session_registry *registry, struct session *s
         order->idempotency_key.len > 0
             ? used_key_find(&registry->used_keys, session->number, order->idempotency_key)
             : NULL;
+    if (!used && !order->bodies)
+        return refuse(registry, order, LIMIT_HOST, acceptance);
     if (!used)
         return enter(registry, session, order, acceptance);
     if (used->digest != order->digest || used->count != order->count) {

@@ -13,7 +13,7 @@
 struct blob *message_body_new(struct session_registry *registry, struct slice bytes);
 
 struct message_order {
-    struct blob *const *bodies;
+    struct blob *const *bodies; /* NULL when there was no room for them on the host */
     size_t count;
     struct message_wish wish;     /* for each of them; a replace key needs a count of 1 */
     struct slice idempotency_key; /* empty: none */
@@ -29,7 +29,8 @@ struct acceptance {
     uint32_t count;
 };
 
-/* Gives all bodies IDs, or none: OUTCOME_QUEUED, OUTCOME_OVER_LIMIT or OUTCOME_KEY_REUSED. */
+/* Gives all bodies IDs, or none: OUTCOME_QUEUED, OUTCOME_OVER_LIMIT or OUTCOME_KEY_REUSED. A
+ * repetition needs no room, and no bodies. */
 enum outcome session_accept(struct session_registry *registry, struct session *session,
                             const struct message_order *order, struct acceptance *acceptance);
 
