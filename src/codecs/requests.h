@@ -129,7 +129,14 @@ enum result_flags {
     RESULT_ATTACHED = 1, /* a client was attached when the messages were stored */
     RESULT_REPLACED = 2, /* the message took the place of an older one, and its ID */
     RESULT_REPEATED = 4, /* the idempotency key was used before: these are the IDs from then */
+    RESULT_IGNORED = 8,  /* forwarded to a MAGE host, which knows no TTLs, keys and receipts */
 };
+
+static inline bool send_has_options(const struct frame_send *send)
+{
+    return send->ttl_ms > 0 || send->replace_key.len > 0 || send->idempotency_key.len > 0 ||
+           send->receipt.len > 0;
+}
 
 struct recipient_result {
     uint8_t outcome;

@@ -93,6 +93,8 @@ static void check_sent(const char *expected)
     while (get_recipient_result(&reader, &result)) {
         buffer_printf(&text, "%s%s", buffer_len(&text) > 0 ? ", " : "",
                       outcome_code((enum outcome)result.outcome));
+        if (result.flags & RESULT_IGNORED)
+            buffer_append_string(&text, " ignored");
         if (result.outcome == OUTCOME_QUEUED)
             buffer_printf(&text, "/%llu+%u%s", (unsigned long long)result.first_id, result.count,
                           result.flags & RESULT_ATTACHED ? " attached" : "");
@@ -291,6 +293,14 @@ START_TEST(a_mage_host_gets_the_messages_and_does_not_answer)
     put_send_order(run_of("sess/bob:x", NULL), run_of("[3]", NULL));
     ask("", FRAME_SEND);
     check_sent("forwarded");
+    /* What it cannot heed is said. */
+    for (int i = 0; i < 2; i++) {
+        put_order(run_of("sess/bob:x", NULL), run_of("[4]", NULL),
+                  i == 0 ? (struct frame_send){.ttl_ms = 1000}
+                         : (struct frame_send){.idempotency_key = SLICE_LITERAL("k")});
+        ask(i == 0 ? "" : "host-m:9", FRAME_SEND);
+        check_sent("forwarded ignored");
+    }
     fake_mesh_set_peer(mesh, "host-m:9", (struct mesh_peer_state){true, false, false});
     put_send_order(run_of("sess/bob:x", NULL), run_of("[3]", NULL));
     ask("", FRAME_SEND);

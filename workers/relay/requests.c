@@ -161,12 +161,14 @@ static int take_bodies(struct relay *relay, struct slice run, bool checked, stru
 }
 
 static struct recipient_result send_elsewhere(struct relay *relay, struct slice home,
-                                              struct slice address, struct slice bodies)
+                                              struct slice address, const struct frame_send *send)
 {
-    struct recipient_result result = {.outcome = OUTCOME_FORWARDED};
+    struct recipient_result result = {.outcome = OUTCOME_FORWARDED,
+                                      .flags = send_has_options(send) ? RESULT_IGNORED : 0};
     size_t count;
-    count_slices(bodies, &count);
-    if (routing_send_messages(relay, home, address, bodies) != 0) {
+    count_slices(send->bodies, &count);
+    if (routing_send_messages(relay, home, address, send->bodies) != 0) {
+        result.flags = 0;
         result.outcome = errno == EHOSTUNREACH ? OUTCOME_HOST_GONE : OUTCOME_OVER_LIMIT;
         metric_add(&relay->metrics, METRIC_REFUSED_HOST_GONE, count);
     } else {
@@ -230,7 +232,7 @@ static struct recipient_result send_to(struct relay *relay, struct slice address
         return (struct recipient_result){.outcome = OUTCOME_NO_SESSION};
     }
     if (session->home)
-        return send_elsewhere(relay, slice_from_string(session->home), address, send->bodies);
+        return send_elsewhere(relay, slice_from_string(session->home), address, send);
     struct message_order order = order_of(send, bodies);
     return accept_here(relay, session, &order);
 }

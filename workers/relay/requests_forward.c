@@ -44,8 +44,10 @@ static uint16_t send_to_mage(struct relay *relay, struct slice home, struct slic
     bool failed = get_send(payload, &send) != 0;
     struct frame_reader reader = reader_of(send.addresses);
     while (!failed && reader_left(&reader) > 0) {
-        struct recipient_result result = {.outcome = OUTCOME_FORWARDED};
+        struct recipient_result result = {.outcome = OUTCOME_FORWARDED,
+                                          .flags = send_has_options(&send) ? RESULT_IGNORED : 0};
         if (routing_send_messages(relay, home, get_slice(&reader), send.bodies) != 0) {
+            result.flags = 0;
             result.outcome = errno == EHOSTUNREACH ? OUTCOME_HOST_GONE : OUTCOME_OVER_LIMIT;
             metric_add(&relay->metrics, METRIC_REFUSED_HOST_GONE, 1);
         } else {

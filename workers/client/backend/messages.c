@@ -54,6 +54,8 @@ static int put_refused(struct buffer *out, const struct recipient_result *result
     if (result->outcome == OUTCOME_OVER_LIMIT && result->limit != LIMIT_NONE)
         return buffer_printf(out, ",\"limit\":\"%s\",\"message\":\"%s\"", limit_code(result->limit),
                              limit_sentence(result->limit));
+    if (result->flags & RESULT_IGNORED && buffer_append_string(out, ",\"ignored\":true") != 0)
+        return -1;
     return buffer_printf(out, ",\"message\":\"%s\"", outcome_sentence(result->outcome));
 }
 
