@@ -446,6 +446,29 @@ static void expect_receipt(uint64_t number, const char *tag, uint64_t id,
     buffer_free(&run);
 }
 
+/* The wall clock was set back by an hour since. */
+START_TEST(nothing_that_is_restored_lies_in_the_future)
+{
+    start();
+    registry.used_keys.window_ms = 1000;
+    uint64_t future_ms = clock_steady_ms() + 3600000;
+    struct stored_session of_session = {.number = 5,
+                                        .address = SLICE_LITERAL("sess/bob:x"),
+                                        .ttl_ms = 1000,
+                                        .created_ms = future_ms};
+    struct stored_message message = {.id = 1, .body = SLICE_LITERAL("[]"), .made_ms = future_ms};
+    struct stored_key key = {.key = SLICE_LITERAL("k"), .used_ms = future_ms};
+    struct session *session = session_restore(&registry, &of_session, 0);
+    ck_assert_int_eq(session_restore_message(&registry, session, &message), 0);
+    ck_assert_int_eq(session_restore_key(&registry, session, &key), 0);
+    uint64_t now_ms = clock_steady_ms();
+    ck_assert_uint_le(session->created_ms, now_ms);
+    ck_assert_uint_le(mailbox_entry(&session->mailbox, 1)->body->made_ms, now_ms);
+    ck_assert_uint_le(session->keys->used_ms, now_ms);
+    stop();
+}
+END_TEST
+
 START_TEST(whoever_asked_for_a_receipt_gets_one)
 {
     start();
@@ -553,6 +576,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, the_oldest_of_the_host_make_room_when_the_policy_says_so);
     tcase_add_test(cases, a_newer_message_takes_the_place_of_one_that_was_not_sent);
     tcase_add_test(cases, a_repetition_is_answered_and_not_stored);
+    tcase_add_test(cases, nothing_that_is_restored_lies_in_the_future);
     tcase_add_test(cases, whoever_asked_for_a_receipt_gets_one);
     tcase_add_test(cases, the_oldest_receipts_are_forgotten);
     tcase_add_test(cases, receipts_take_a_part_of_the_store_at_most);

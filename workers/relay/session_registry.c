@@ -252,7 +252,8 @@ struct session *session_restore(struct session_registry *registry,
     session->number = stored->number;
     if (stored->number > registry->last_number)
         registry->last_number = stored->number;
-    session->created_ms = stored->created_ms;
+    uint64_t steady_ms = clock_steady_ms();
+    session->created_ms = stored->created_ms < steady_ms ? stored->created_ms : steady_ms;
     start_life(registry, session, stored->ttl_ms, now_ms);
     session_restore_counts(session, &stored->counts);
     metric_add(registry->metrics, METRIC_SESSIONS, 1);

@@ -1,6 +1,14 @@
-/* Mailboxes as a store kept them. */
+/* Mailboxes as a store kept them. When the wall clock was set back meanwhile, nothing lies in the
+ * future all the same: no age is negative, and no key is remembered for more than its window. */
+#include "base/clock.h"
 #include "workers/relay/message_settling.h"
 #include "workers/relay/session_messages.h"
+
+static uint64_t not_in_future(uint64_t at_ms)
+{
+    uint64_t now_ms = clock_steady_ms();
+    return at_ms < now_ms ? at_ms : now_ms;
+}
 
 void session_restore_counts(struct session *session, const struct stored_counts *counts)
 {
@@ -23,7 +31,7 @@ static int restore_live(struct session_registry *registry, struct session *sessi
         options = options_new(registry->budget, session->number, &wish);
     bool failed = !body || (!options && !wish_is_empty(&wish));
     if (!failed) {
-        body->made_ms = stored->made_ms;
+        body->made_ms = not_in_future(stored->made_ms);
         uint64_t id = mailbox_push(&session->mailbox, body, options);
         metric_add(registry->metrics, METRIC_PENDING, 1);
         metric_add(registry->metrics, METRIC_PENDING_BYTES, stored->body.len);
@@ -54,7 +62,9 @@ int session_restore_key(struct session_registry *registry, struct session *sessi
                         const struct stored_key *stored)
 {
     uint64_t limit = budget_lift_limit(registry->budget);
-    struct used_key *key = used_key_new(&registry->used_keys, session, session->number, stored);
+    struct stored_key sound = *stored;
+    sound.used_ms = not_in_future(stored->used_ms);
+    struct used_key *key = used_key_new(&registry->used_keys, session, session->number, &sound);
     registry->budget->limit = limit;
     if (key && used_key_add(&registry->used_keys, &session->keys, key) == 0)
         return 0;
