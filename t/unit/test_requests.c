@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "workers/relay/routing_names.h"
 #include "workers/relay/requests.h"
@@ -205,6 +206,41 @@ START_TEST(a_repetition_is_answered_also_when_the_host_is_full)
     put_order(run_of("sess/bob:x", NULL), run_of("[2]", NULL), send);
     ask("", FRAME_SEND);
     check_sent("keyReused");
+    stop();
+}
+END_TEST
+
+static struct frame_message_state look_up(const char *address, uint64_t id)
+{
+    struct frame_read_message read = {slice_from_string(address), id};
+    struct frame_message_state state;
+    put_read_message_fields(&payload, &read);
+    ask("", FRAME_READ_MESSAGE);
+    ck_assert_uint_eq(worker.reply, FRAME_MESSAGE_STATE);
+    ck_assert_int_eq(get_message_state(buffer_slice(&worker.reply_payload), &state), 0);
+    return state;
+}
+
+START_TEST(a_session_does_not_inherit_the_receipts_of_an_older_one)
+{
+    start();
+    create("bob", "x", "");
+    put_order(run_of("sess/bob:x", NULL), run_of("[1]", NULL),
+              (struct frame_send){.receipt = SLICE_LITERAL("r")});
+    ask("", FRAME_SEND);
+    ask_session("", FRAME_DELETE_SESSION, "sess/bob:x");
+    struct frame_message_state state = look_up("sess/bob:x", 1);
+    ck_assert_uint_eq(state.state, MESSAGE_DROPPED);
+    ck_assert_uint_eq(state.settlement, SETTLED_SESSION_DELETED);
+    usleep(2000);
+    create("bob", "x", "");
+    ck_assert_uint_eq(look_up("sess/bob:x", 1).state, MESSAGE_UNKNOWN);
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    test_send(&test, "sess/bob:x", "[2]");
+    settle(&test, &worker);
+    test_confirm(&worker, 1, 1);
+    settle(&test, &worker);
+    ck_assert_uint_eq(look_up("sess/bob:x", 1).state, MESSAGE_CONFIRMED);
     stop();
 }
 END_TEST
@@ -430,6 +466,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_full_mailbox_takes_all_or_nothing);
     tcase_add_test(cases, a_full_host_refuses_and_recovers);
     tcase_add_test(cases, a_repetition_is_answered_also_when_the_host_is_full);
+    tcase_add_test(cases, a_session_does_not_inherit_the_receipts_of_an_older_one);
     tcase_add_test(cases, a_broadcast_counts_mailboxes_and_hosts);
     tcase_add_test(cases, the_status_names_every_figure);
     tcase_add_test(cases, a_home_that_cannot_be_reached_is_said_at_once);

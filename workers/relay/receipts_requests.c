@@ -15,12 +15,14 @@ static enum message_state state_in_mailbox(const struct mailbox *mailbox, uint64
     return mailbox->dropped == mailbox->replaced ? MESSAGE_CONFIRMED : MESSAGE_SETTLED;
 }
 
-/* SETTLED_REPLACED is not the end of an ID: another message has it. */
-static bool find_receipt(const struct relay *relay, struct slice address, uint64_t id,
-                         struct receipt *receipt)
+/* SETTLED_REPLACED is not the end of an ID: another message has it. And the session may be a new
+ * one under the key of an old one (`session` is NULL when there is none). */
+static bool find_receipt(const struct relay *relay, const struct session *session,
+                         struct slice address, uint64_t id, struct receipt *receipt)
 {
     return receipts_find(&relay->registry.receipts, address, id, receipt) &&
-           receipt->settlement != SETTLED_REPLACED;
+           receipt->settlement != SETTLED_REPLACED &&
+           (!session || receipt->at_ms >= session->created_ms);
 }
 
 int answer_read_message(struct relay *relay, struct slice payload, struct buffer *reply)
@@ -39,7 +41,7 @@ int answer_read_message(struct relay *relay, struct slice payload, struct buffer
         message.sent = message.state != MESSAGE_UNKNOWN && read.id <= session->mailbox.sent_up_to;
     }
     bool waits = message.outcome == OUTCOME_QUEUED && message.state == MESSAGE_PENDING;
-    if (!waits && find_receipt(relay, read.address, read.id, &receipt)) {
+    if (!waits && find_receipt(relay, session, read.address, read.id, &receipt)) {
         message.outcome = OUTCOME_QUEUED;
         message.state =
             receipt.settlement == SETTLED_CONFIRMED ? MESSAGE_CONFIRMED : MESSAGE_DROPPED;
