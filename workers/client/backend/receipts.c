@@ -242,6 +242,8 @@ static void take_events(struct receipt_reader *reader, const struct frame_receip
 {
     struct connection *connection = reader->connection;
     bool empty = answer->receipts.len == 0;
+    if (!connection->blocked) /* it took all there was: what it is given now may take its time */
+        reader->taken_ms = clock_monotonic_ms();
     size_t before = buffer_len(&connection->out);
     int failed = put_events(&connection->out, answer, reader);
     if (buffer_len(&connection->out) > before)
