@@ -44,8 +44,6 @@ static int put_queued(struct buffer *out, const struct recipient_result *result)
         failed = failed || buffer_append_string(out, ",\"replaced\":true") != 0;
     if (result->flags & RESULT_REPEATED)
         failed = failed || buffer_append_string(out, ",\"repeated\":true") != 0;
-    if (result->dropped > 0)
-        failed = failed || buffer_printf(out, ",\"dropped\":%" PRIu32, result->dropped) != 0;
     return failed ? -1 : 0;
 }
 
@@ -67,6 +65,9 @@ static int put_result(struct buffer *out, const struct batch_recipient *recipien
                  buffer_printf(out, ",\"outcome\":\"%s\"", outcome_code(result->outcome)) != 0 ||
                  (result->outcome == OUTCOME_QUEUED ? put_queued(out, result)
                                                     : put_refused(out, result)) != 0;
+    /* Also when it was refused after all. */
+    if (result->dropped > 0)
+        failed = failed || buffer_printf(out, ",\"dropped\":%" PRIu32, result->dropped) != 0;
     return failed || buffer_append_string(out, "}") != 0 ? -1 : 0;
 }
 
