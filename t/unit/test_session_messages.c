@@ -517,6 +517,37 @@ START_TEST(the_oldest_receipts_are_forgotten)
 }
 END_TEST
 
+START_TEST(every_receipt_that_is_kept_is_found)
+{
+    start();
+    registry.receipts.limit = 300;
+    registry.receipts.next = UINT32_MAX - 500ull; /* beyond 32 bits */
+    struct session *sessions[] = {create("bob", "x", 0, 0), create("eve", "x", 0, 0)};
+    struct receipt receipt;
+    for (uint64_t id = 1; id <= 500; id++) {
+        for (size_t i = 0; i < 2; i++) {
+            must_accept(sessions[i], "[]", with_receipt(i == 0 ? "b" : "e"));
+            sessions[i]->mailbox.sent_up_to = id;
+            ck_assert(session_confirm(&registry, sessions[i], id));
+        }
+        uint64_t kept = registry.receipts.count / 2;
+        ck_assert_uint_gt(kept, id < 150 ? id - 1 : 120);
+        for (size_t i = 0; i < 2; i++) {
+            struct slice address = session_address(sessions[i]);
+            for (uint64_t back = 0; back < id; back += 7) {
+                bool found = receipts_find(&registry.receipts, address, id - back, &receipt);
+                if (back != kept) /* of an odd number, one session has one more */
+                    ck_assert_int_eq(found, back < kept);
+                if (found)
+                    ck_assert_slice_eq(receipt.tag, i == 0 ? "b" : "e");
+            }
+        }
+    }
+    ck_assert_uint_gt(registry.receipts.next, UINT32_MAX);
+    stop();
+}
+END_TEST
+
 START_TEST(receipts_take_a_part_of_the_store_at_most)
 {
     store_size = 64 << 10;
@@ -579,6 +610,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, nothing_that_is_restored_lies_in_the_future);
     tcase_add_test(cases, whoever_asked_for_a_receipt_gets_one);
     tcase_add_test(cases, the_oldest_receipts_are_forgotten);
+    tcase_add_test(cases, every_receipt_that_is_kept_is_found);
     tcase_add_test(cases, receipts_take_a_part_of_the_store_at_most);
     tcase_add_test(cases, receipts_that_find_no_room_are_counted_as_lost);
 }

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/checksum.h"
 #include "base/invariant.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/table.h"
 
 enum {
     FIRST_CAPACITY = 16,
@@ -30,10 +32,19 @@ void receipts_init(struct receipts *receipts, uint64_t limit, struct store *stor
     while (receipts->epoch == 0); /* "from the oldest on", in a request */
 }
 
+static struct kept_receipt *kept(const struct receipts *receipts, uint64_t number)
+{
+    return &receipts->ring[number & (receipts->capacity - 1)];
+}
+
+static struct slice at(const struct receipts *receipts, uint64_t number)
+{
+    return blob_slice(kept(receipts, number)->contents);
+}
+
 static struct blob *pop(struct receipts *receipts)
 {
-    struct blob *oldest = receipts->ring[receipts->head];
-    receipts->head = (receipts->head + 1) & (receipts->capacity - 1);
+    struct blob *oldest = kept(receipts, receipts_first(receipts))->contents;
     receipts->count--;
     receipts->bytes -= oldest->len;
     return oldest;
@@ -44,29 +55,48 @@ void receipts_free(struct receipts *receipts)
     while (receipts->count > 0)
         blob_release(pop(receipts));
     free(receipts->ring);
+    free(receipts->newest);
     buffer_free(&receipts->scratch);
 }
 
-static struct slice at(const struct receipts *receipts, uint64_t number)
+static uint32_t *bucket_of(const struct receipts *receipts, struct slice address, uint64_t id)
 {
-    uint32_t offset = (uint32_t)(number - receipts_first(receipts));
-    return blob_slice(receipts->ring[(receipts->head + offset) & (receipts->capacity - 1)]);
+    uint64_t hash = checksum_u64(table_hash(address.data, address.len), id);
+    return &receipts->newest[hash & (receipts->capacity - 1)];
+}
+
+static void put(struct receipts *receipts, uint64_t number, struct blob *contents)
+{
+    struct receipt receipt;
+    struct kept_receipt *place = kept(receipts, number);
+    *place = (struct kept_receipt){.contents = contents};
+    if (get_receipt_record(blob_slice(contents), &receipt) != 0)
+        return; /* it cannot be found, but read */
+    uint32_t *bucket = bucket_of(receipts, receipt.address, receipt.id);
+    place->older = *bucket;
+    *bucket = (uint32_t)number;
 }
 
 static int reserve(struct receipts *receipts)
 {
     if (receipts->count < receipts->capacity)
         return 0;
+    uint32_t old_mask = receipts->capacity - 1;
     uint32_t capacity = receipts->capacity > 0 ? receipts->capacity * 2 : FIRST_CAPACITY;
-    struct blob **ring = reallocarray(NULL, capacity, sizeof(struct blob *));
-    if (!ring)
+    struct kept_receipt *old = receipts->ring, *ring = calloc(capacity, sizeof *ring);
+    uint32_t *newest = calloc(capacity, sizeof *newest);
+    if (!ring || !newest) {
+        free(ring);
+        free(newest);
         return -1;
-    for (uint32_t i = 0; i < receipts->count; i++)
-        ring[i] = receipts->ring[(receipts->head + i) & (receipts->capacity - 1)];
-    free(receipts->ring);
+    }
+    free(receipts->newest);
     receipts->ring = ring;
+    receipts->newest = newest;
     receipts->capacity = capacity;
-    receipts->head = 0;
+    for (uint64_t number = receipts_first(receipts); number < receipts->next; number++)
+        put(receipts, number, old[number & old_mask].contents);
+    free(old);
     return 0;
 }
 
@@ -82,7 +112,7 @@ static int forget(struct receipts *receipts, uint32_t count)
 
 static void push(struct receipts *receipts, struct blob *contents)
 {
-    receipts->ring[(receipts->head + receipts->count) & (receipts->capacity - 1)] = contents;
+    put(receipts, receipts->next, contents);
     receipts->count++;
     receipts->next++;
     receipts->bytes += contents->len;
@@ -158,12 +188,22 @@ int receipts_read(const struct receipts *receipts, uint64_t after, uint32_t limi
     return 0;
 }
 
+/* A bucket's numbers descend, and end with one that is forgotten. */
 bool receipts_find(const struct receipts *receipts, struct slice address, uint64_t id,
                    struct receipt *receipt)
 {
-    for (uint64_t number = receipts->next; number-- > receipts_first(receipts);)
-        if (get_receipt_record(at(receipts, number), receipt) == 0 && receipt->id == id &&
+    if (receipts->count == 0)
+        return false;
+    uint64_t above = receipts->next, first = receipts_first(receipts);
+    uint32_t half = *bucket_of(receipts, address, id);
+    for (;;) {
+        uint32_t below = (uint32_t)above - half;
+        if (below == 0 || below > above - first)
+            return false;
+        above -= below;
+        if (get_receipt_record(at(receipts, above), receipt) == 0 && receipt->id == id &&
             slice_equal(receipt->address, address))
             return true;
-    return false;
+        half = kept(receipts, above)->older;
+    }
 }

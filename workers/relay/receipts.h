@@ -8,10 +8,15 @@
 #include "codecs/requests.h"
 #include "store/store.h"
 
+struct kept_receipt {
+    struct blob *contents;
+    uint32_t older; /* lower half of the number of the one before it in its bucket */
+};
+
 struct receipts {
-    struct blob **ring;
-    uint32_t capacity; /* a power of two */
-    uint32_t head;
+    struct kept_receipt *ring; /* by number, modulo the capacity */
+    uint32_t *newest;          /* by hash of address and ID: as `older`, of the bucket's newest */
+    uint32_t capacity;         /* of both, a power of two */
     uint32_t count;
     uint32_t limit;
     uint64_t bytes, bytes_max; /* of their contents */
