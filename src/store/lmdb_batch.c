@@ -14,6 +14,8 @@ enum {
     BATCH_SHARE = 32,
     BATCH_PAGES_MAX = 4096,
     RESERVE_SHARE = 8, /* kept for rewriting pages, for confirmations and for deletions */
+    /* A store that was full is said to have room when this part is free beside the reserve. */
+    ROOM_SHARE = 64,
 };
 
 int lmdb_result(int code)
@@ -34,14 +36,16 @@ static bool leaves(const struct lmdb_store *store, uint64_t pages, uint64_t rese
 
 bool lmdb_has_room(struct lmdb_store *store, uint64_t pages)
 {
-    bool full = !leaves(store, pages, store->map_pages / RESERVE_SHARE);
-    if (full != store->full)
-        LOG_WARNING(full ? "store-full" : "store-has-room", "used_pages=%" PRIu64 " of=%" PRIu64,
-                    store->used_pages, store->map_pages);
-    store->full = full;
-    if (full)
+    uint64_t reserve = store->map_pages / RESERVE_SHARE;
+    bool has_room = leaves(store, pages, reserve);
+    if (store->full ? leaves(store, pages, reserve + store->map_pages / ROOM_SHARE) : !has_room) {
+        store->full = !store->full;
+        LOG_WARNING(store->full ? "store-full" : "store-has-room",
+                    "used_pages=%" PRIu64 " of=%" PRIu64, store->used_pages, store->map_pages);
+    }
+    if (!has_room)
         errno = ENOSPC;
-    return !full;
+    return has_room;
 }
 
 bool lmdb_has_reserve(struct lmdb_store *store, uint64_t pages)

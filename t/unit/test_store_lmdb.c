@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store_fixture.h"
 
 static void create(uint64_t number, const char *address)
@@ -266,6 +267,48 @@ START_TEST(a_full_store_refuses_and_goes_on)
 }
 END_TEST
 
+static int count_lines(FILE *file, const char *text)
+{
+    char line[512];
+    int count = 0;
+    rewind(file);
+    while (fgets(line, sizeof line, file))
+        count += strstr(line, text) != NULL;
+    return count;
+}
+
+/* Small messages find room where large ones do not: that is no news each time. */
+START_TEST(a_full_store_is_no_flood_in_the_log)
+{
+    static char body[20000];
+    FILE *log = tmpfile();
+    int standard_error = dup(2);
+    fixture_prepare();
+    open_store();
+    create(1, "sess/a:1");
+    uint64_t id = fill(1, 0, sizeof body);
+    dup2(fileno(log), 2);
+    log_set_levels(UINT32_MAX);
+    for (int i = 0; i < 50; i++) {
+        ck_assert_int_eq(add(1, id + 1, slice_of(body, sizeof body)), -1);
+        id += add(1, id + 1, slice_of(body, 10)) == 0;
+        commit(id);
+    }
+    confirm(1, "sess/a:1", id);
+    commit(id);
+    commit(id);
+    ck_assert_int_eq(add(1, id + 1, slice_of(body, 10)), 0);
+    log_set_levels(0);
+    dup2(standard_error, 2);
+    close(standard_error);
+    ck_assert_int_le(count_lines(log, "store-full"), 1);
+    ck_assert_int_eq(count_lines(log, "store-has-room"), 1);
+    fclose(log);
+    close_store();
+    fixture_finish();
+}
+END_TEST
+
 /* Receipts are owed also when senders are refused, but they must leave what deletions need. */
 START_TEST(receipts_leave_room_for_deletions)
 {
@@ -357,6 +400,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, the_memory_engine_keeps_nothing);
     tcase_add_test(cases, no_room_on_the_disk_is_told);
     tcase_add_test(cases, a_full_store_refuses_and_goes_on);
+    tcase_add_test(cases, a_full_store_is_no_flood_in_the_log);
     tcase_add_test(cases, receipts_leave_room_for_deletions);
     tcase_add_test(cases, a_kill_at_any_instant_loses_nothing);
 }
