@@ -5,7 +5,6 @@
 
 #include "base/checksum.h"
 #include "base/invariant.h"
-#include "base/log.h"
 #include "base/random.h"
 #include "base/table.h"
 
@@ -14,6 +13,7 @@ enum {
     /* When there is no room for one more, this part of them is forgotten at once. */
     FORGOTTEN_SHARE = 16,
     FORGOTTEN_MAX = 1000,
+    FORGOTTEN_LOG_MS = 10000,
     /* Their contents take this part of the store at most, so that messages find room in it. */
     STORE_SHARE = 8,
     RUN_BYTES_MAX = 48 << 10,
@@ -133,7 +133,10 @@ static int forget_oldest(struct receipts *receipts, uint64_t bytes)
 /* The numbers of what the store keeps are one run, so the new one cannot be left out alone. */
 static int forget_all(struct receipts *receipts)
 {
-    LOG_WARNING("receipts-forgotten", "count=%u why=\"the store is full\"", receipts->count + 1);
+    uint64_t suppressed;
+    if (log_limit_pass(&receipts->forgotten, FORGOTTEN_LOG_MS, &suppressed))
+        LOG_WARNING("receipts-forgotten", "count=%u suppressed=%llu why=\"the store is full\"",
+                    receipts->count + 1, (unsigned long long)suppressed);
     if (receipts->count > 0 && forget(receipts, receipts->count) != 0)
         return -1;
     receipts->next++;

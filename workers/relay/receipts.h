@@ -5,6 +5,7 @@
 
 #include "base/blob.h"
 #include "base/buffer.h"
+#include "base/log.h"
 #include "codecs/requests.h"
 #include "store/store.h"
 
@@ -24,6 +25,7 @@ struct receipts {
     uint64_t epoch;            /* names the numbering: another one when the store was lost */
     struct store *store;
     struct buffer scratch;
+    struct log_limit forgotten;
 };
 
 /* Draws an epoch; receipts_restore() and a restored `epoch` and `next` follow, or not. */
