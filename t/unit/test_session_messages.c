@@ -349,6 +349,10 @@ START_TEST(the_oldest_of_the_host_make_room_when_the_policy_says_so)
     must_accept(other, "[[\"e\"]]", PLAIN);
     expect_waiting(other, "1=[[\"mailbox.dropped\",{\"total\":1}]] 2=[[\"d\"]] 3=[[\"e\"]]");
     ck_assert_uint_eq(metrics.values[METRIC_DROPPED_HOST_FULL], 2);
+    char *large = calloc(1, budget.limit);
+    ck_assert_ptr_null(message_body_new(&registry, slice_of(large, budget.limit)));
+    free(large);
+    ck_assert_uint_eq(metrics.values[METRIC_DROPPED_HOST_FULL], 2);
     /* With the other policy, nothing is dropped. */
     registry.limits.host_drops_oldest = false;
     heap_free(&registry.oldest);

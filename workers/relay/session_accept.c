@@ -30,11 +30,11 @@ static bool make_host_room(struct session_registry *registry, unsigned *drops)
 
 struct blob *message_body_new(struct session_registry *registry, struct slice bytes)
 {
-    struct blob *body;
+    struct blob *body = budget_new_body(registry->budget, bytes);
     unsigned drops = 0;
-    do
+    /* What no host of this size can hold drops nothing. */
+    while (!body && bytes.len < registry->budget->limit && make_host_room(registry, &drops))
         body = budget_new_body(registry->budget, bytes);
-    while (!body && make_host_room(registry, &drops));
     return body;
 }
 
