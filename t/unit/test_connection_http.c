@@ -473,6 +473,29 @@ START_TEST(a_backends_request_reaches_the_relay)
 }
 END_TEST
 
+#define RECEIPTS "GET /receipts HTTP/1.1\r\nAuthorization: Bearer secret\r\n" HOST
+
+START_TEST(a_list_of_receipts_says_why_there_is_none)
+{
+    harness_start_alone(&harness, "derived.backendToken", "secret", NULL);
+    struct peer peer = peer_connect_backend(&harness);
+    peer_say(&peer, RECEIPTS);
+    LOOP_UNTIL(harness.loop, peer_got(&peer, "HTTP/1.1 503 ") && peer_got(&peer, "relayDown"));
+    peer_forget(&peer);
+    harness_link(&harness);
+    peer_say(&peer, RECEIPTS);
+    LOOP_UNTIL(harness.loop, harness.relay.last_request > 0);
+    struct frame_session refusal = {.outcome = OUTCOME_HOST_GONE};
+    struct buffer reply = {0};
+    ck_assert_int_eq(put_session_fields(&reply, &refusal), 0);
+    fake_relay_reply(&harness.relay, harness.relay.last_request, FRAME_SESSION,
+                     buffer_slice(&reply));
+    buffer_free(&reply);
+    LOOP_UNTIL(harness.loop, peer_got(&peer, "HTTP/1.1 502 ") && peer_got(&peer, "hostGone"));
+    peer_close(&peer);
+}
+END_TEST
+
 /* A request whose connection was reset is forgotten; what comes for it later is ignored. */
 START_TEST(a_backend_that_is_gone_is_forgotten)
 {
@@ -557,6 +580,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_pipeline_that_is_not_read_stays_bounded);
     tcase_add_test(cases, a_backend_is_answered_in_json);
     tcase_add_test(cases, a_backends_request_reaches_the_relay);
+    tcase_add_test(cases, a_list_of_receipts_says_why_there_is_none);
     tcase_add_test(cases, a_backend_that_is_gone_is_forgotten);
     tcase_add_test(cases, accepting_survives_a_lack_of_descriptors);
     tcase_add_test(cases, a_revoked_listener_is_not_listened_on);

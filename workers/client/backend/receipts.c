@@ -212,12 +212,25 @@ static void answer_list(struct receipt_reader *reader, unsigned status, struct b
     http_answer(connection, status, JSON_TYPE, buffer_slice(body), NO_HEADERS);
 }
 
-static void answer_gone(struct receipt_reader *reader)
+static void answer_failed(struct receipt_reader *reader, enum request_failure failure)
 {
+    static const struct {
+        unsigned status;
+        enum api_error error;
+        const char *sentence;
+    } ANSWERS[] = {
+        [REQUEST_RELAY_DOWN] = {503, API_RELAY_DOWN,
+                                "The relay is restarting; try again in a second."},
+        [REQUEST_TIMED_OUT] = {504, API_TIMED_OUT, "The home did not answer in time."},
+        [REQUEST_NO_MEMORY] = {503, API_NO_MEMORY, "Out of memory; nothing was done."},
+    };
     struct buffer body = {0};
+    bool gone = failure == REQUEST_ANSWERED; /* with something else than receipts */
     if (buffer_printf(&body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
-                      outcome_code(OUTCOME_HOST_GONE), outcome_sentence(OUTCOME_HOST_GONE)) == 0)
-        answer_list(reader, 502, &body);
+                      gone ? outcome_code(OUTCOME_HOST_GONE)
+                           : api_error_code(ANSWERS[failure].error),
+                      gone ? outcome_sentence(OUTCOME_HOST_GONE) : ANSWERS[failure].sentence) == 0)
+        answer_list(reader, gone ? 502 : ANSWERS[failure].status, &body);
     else
         connection_wrote(reader->connection, true);
     buffer_free(&body);
@@ -267,7 +280,7 @@ static void on_reply(void *context, enum request_failure failure, uint16_t opera
     if (!sound && (reader->is_stream || clock_monotonic_ms() < reader->wait_until_ms))
         connection_set_deadline(reader->connection, DEADLINE_RECEIPTS); /* it may come back */
     else if (!sound)
-        answer_gone(reader);
+        answer_failed(reader, failure);
     else if (reader->is_stream)
         take_events(reader, &answer);
     else
