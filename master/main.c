@@ -58,8 +58,8 @@ static int print_setting(const char *key, const struct settings *settings, struc
 {
     const struct setting_row *row = setting_row_find(key);
     if (row && row->effect != EFFECT_DERIVED)
-        return print_text(text,
-                          setting_print(settings, row, text) | buffer_append_string(text, "\n"));
+        return print_text(text, setting_print(settings, row, text) != 0 ||
+                                    buffer_append_string(text, "\n") != 0);
     fprintf(stderr, "msgserverd: --setting: there is no key '%s'\n", key);
     return EXIT_USAGE;
 }

@@ -52,8 +52,8 @@ static int put_strings(struct buffer *out, const struct string_list *list)
 {
     int result = buffer_append_string(out, "[");
     for (size_t i = 0; i < list->count && result == 0; i++)
-        result = buffer_append_string(out, i ? ", " : "") |
-                 yaml_text_string(out, slice_from_string(list->items[i]));
+        result = buffer_append_string(out, i ? ", " : "") != 0 ||
+                 yaml_text_string(out, slice_from_string(list->items[i])) != 0;
     return result == 0 ? buffer_append_string(out, "]") : -1;
 }
 
@@ -177,8 +177,8 @@ static int put_fallback(struct buffer *out, const struct setting_row *row)
         int result = buffer_append_string(out, "[");
         for (const char *at = row->fallback; *at && result == 0; at += strspn(at, ",")) {
             size_t len = strcspn(at, ",");
-            result = buffer_append_string(out, at == row->fallback ? "" : ", ") |
-                     yaml_text_string(out, slice_of(at, len));
+            result = buffer_append_string(out, at == row->fallback ? "" : ", ") != 0 ||
+                     yaml_text_string(out, slice_of(at, len)) != 0;
             at += len;
         }
         return result == 0 ? buffer_append_string(out, "]") : -1;

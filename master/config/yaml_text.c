@@ -63,9 +63,10 @@ static int put_map(struct buffer *out, const json_t *map)
     void *at = json_object_iter((json_t *)map);
     const char *separator = "";
     for (; at && result == 0; at = json_object_iter_next((json_t *)map, at)) {
-        result = buffer_append_string(out, separator) |
-                 yaml_text_string(out, slice_from_string(json_object_iter_key(at))) |
-                 buffer_append_string(out, ": ") | yaml_text_json(out, json_object_iter_value(at));
+        result = buffer_append_string(out, separator) != 0 ||
+                 yaml_text_string(out, slice_from_string(json_object_iter_key(at))) != 0 ||
+                 buffer_append_string(out, ": ") != 0 ||
+                 yaml_text_json(out, json_object_iter_value(at)) != 0;
         separator = ", ";
     }
     return result == 0 ? buffer_append_string(out, "}") : -1;

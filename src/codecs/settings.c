@@ -374,7 +374,8 @@ static int encode_row(const struct settings *settings, const struct setting_row 
         one = (struct string_list){&printed, printed ? 1 : 0};
         list = &one;
     }
-    int result = put_slice(out, slice_from_string(row->key)) | put_u32(out, (uint32_t)list->count);
+    int result = put_slice(out, slice_from_string(row->key));
+    result |= put_u32(out, (uint32_t)list->count);
     for (size_t i = 0; i < list->count; i++) {
         size_t len = printed ? buffer_len(&text) : strlen(list->items[i]);
         result |= put_slice(out, slice_of(list->items[i], len));

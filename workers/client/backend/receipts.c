@@ -142,13 +142,17 @@ static int put_receipt(struct buffer *out, const struct frame_receipts *answer, 
         return -1;
     size_t key_len = session_key_format(receipt.address, answer->home, key);
     format_cursor(answer->epoch, number, cursor);
-    return buffer_printf(out, "{\"cursor\":\"%s\",\"receipt\":", cursor) |
-           put_json_string(out, receipt.tag) | buffer_append_string(out, ",\"to\":") |
-           put_json_string(out, slice_of(key, key_len)) |
-           buffer_printf(out,
-                         ",\"id\":%" PRIu64 ",\"outcome\":\"%s\",\"sent\":%s,\"at\":%" PRIu64 "}",
-                         receipt.id, settlement_code((enum settlement)receipt.settlement),
-                         receipt.sent ? "true" : "false", receipt.at_ms);
+    return buffer_printf(out, "{\"cursor\":\"%s\",\"receipt\":", cursor) != 0 ||
+                   put_json_string(out, receipt.tag) != 0 ||
+                   buffer_append_string(out, ",\"to\":") != 0 ||
+                   put_json_string(out, slice_of(key, key_len)) != 0 ||
+                   buffer_printf(out,
+                                 ",\"id\":%" PRIu64
+                                 ",\"outcome\":\"%s\",\"sent\":%s,\"at\":%" PRIu64 "}",
+                                 receipt.id, settlement_code((enum settlement)receipt.settlement),
+                                 receipt.sent ? "true" : "false", receipt.at_ms) != 0
+               ? -1
+               : 0;
 }
 
 /* A number; or null when it is not known how many, because the store was lost. */
@@ -184,20 +188,23 @@ static int put_list(struct buffer *out, const struct frame_receipts *answer,
                     struct receipt_reader *reader)
 {
     char cursor[CURSOR_ROOM];
-    int failed = buffer_append_string(out, "{\"receipts\":[") | put_all(out, answer, reader, ",");
+    if (buffer_append_string(out, "{\"receipts\":[") != 0 || put_all(out, answer, reader, ",") != 0)
+        return -1;
     format_cursor(reader->epoch, reader->after, cursor);
-    return failed | buffer_printf(out, "],\"cursor\":\"%s\",\"lost\":", cursor) |
-           put_lost(out, answer) | buffer_append_string(out, "}\n");
+    return buffer_printf(out, "],\"cursor\":\"%s\",\"lost\":", cursor) != 0 ||
+                   put_lost(out, answer) != 0 || buffer_append_string(out, "}\n") != 0
+               ? -1
+               : 0;
 }
 
 static int put_events(struct buffer *out, const struct frame_receipts *answer,
                       struct receipt_reader *reader)
 {
-    int failed = 0;
-    if (answer->restarted || answer->lost > 0)
-        failed = buffer_append_string(out, "event: lost\ndata: {\"count\":") |
-                 put_lost(out, answer) | buffer_append_string(out, "}\n\n");
-    return failed | put_all(out, answer, reader, "\n\n");
+    if ((answer->restarted || answer->lost > 0) &&
+        (buffer_append_string(out, "event: lost\ndata: {\"count\":") != 0 ||
+         put_lost(out, answer) != 0 || buffer_append_string(out, "}\n\n") != 0))
+        return -1;
+    return put_all(out, answer, reader, "\n\n");
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */

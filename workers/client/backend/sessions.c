@@ -93,19 +93,25 @@ static int put_session_json(struct buffer *out, const struct frame_session *sess
     const char *colon = memrchr(session->address.data, ':', session->address.len);
     struct slice actor =
         slice_of(session->address.data + prefix, (size_t)(colon - session->address.data) - prefix);
-    return buffer_append_string(out, "{\"sessionKey\":") |
-           put_json_string(out, slice_of(key, key_len)) |
-           buffer_append_string(out, ",\"actorId\":") | put_json_string(out, actor) |
-           buffer_append_string(out, ",\"home\":") | put_json_string(out, session->home) |
-           buffer_printf(
-               out,
-               ",\"ttl\":%" PRIu64 ",\"age\":%" PRIu64 ",\"attached\":%s,\"lastId\":%" PRIu64
-               ",\"accepted\":%" PRIu64 ",\"confirmed\":%" PRIu64 ",\"dropped\":%" PRIu64
-               ",\"replaced\":%" PRIu64 ",\"overflowed\":%" PRIu64 ",\"pending\":%" PRIu64
-               ",\"pendingBytes\":%" PRIu64 "}\n",
-               session->ttl_ms / 1000, session->age_ms / 1000, session->attached ? "true" : "false",
-               session->last_id, session->accepted, session->confirmed, session->dropped,
-               session->replaced, session->overflowed, session->pending, session->pending_bytes);
+    return buffer_append_string(out, "{\"sessionKey\":") != 0 ||
+                   put_json_string(out, slice_of(key, key_len)) != 0 ||
+                   buffer_append_string(out, ",\"actorId\":") != 0 ||
+                   put_json_string(out, actor) != 0 ||
+                   buffer_append_string(out, ",\"home\":") != 0 ||
+                   put_json_string(out, session->home) != 0 ||
+                   buffer_printf(out,
+                                 ",\"ttl\":%" PRIu64 ",\"age\":%" PRIu64
+                                 ",\"attached\":%s,\"lastId\":%" PRIu64 ",\"accepted\":%" PRIu64
+                                 ",\"confirmed\":%" PRIu64 ",\"dropped\":%" PRIu64
+                                 ",\"replaced\":%" PRIu64 ",\"overflowed\":%" PRIu64
+                                 ",\"pending\":%" PRIu64 ",\"pendingBytes\":%" PRIu64 "}\n",
+                                 session->ttl_ms / 1000, session->age_ms / 1000,
+                                 session->attached ? "true" : "false", session->last_id,
+                                 session->accepted, session->confirmed, session->dropped,
+                                 session->replaced, session->overflowed, session->pending,
+                                 session->pending_bytes) != 0
+               ? -1
+               : 0;
 }
 
 /* `context` is the status of success. */
@@ -189,7 +195,7 @@ static void answer_message_state(struct exchange *exchange, struct slice payload
     if (message.settlement < SETTLEMENT_COUNT)
         failed |= buffer_printf(&body, ",\"outcome\":\"%s\",\"at\":%" PRIu64,
                                 settlement_code(message.settlement), message.at_ms);
-    if ((failed | buffer_append_string(&body, "}\n")) != 0) {
+    if (failed != 0 || buffer_append_string(&body, "}\n") != 0) {
         buffer_free(&body);
         answer_failure(exchange, REQUEST_NO_MEMORY);
         return;
