@@ -232,13 +232,22 @@ static void on_ready(void *context, struct child *child, const struct frame_read
     supervisor->handlers->on_relay(supervisor->context, ready->cluster_id, ready->mmrp_port);
 }
 
+/* What the death of a child costs. */
+static const char *loss_of(struct supervisor *supervisor, const struct child *child)
+{
+    if (child != relay_of(supervisor))
+        return "its connections; clients reconnect";
+    return strcmp(supervisor->plan.settings->store_engine, "memory") == 0
+               ? "the sessions and mailboxes of this host, which were in memory"
+               : "nothing; sessions and mailboxes are in the store";
+}
+
 static void on_trouble(void *context, struct child *child, const char *why)
 {
     struct supervisor *supervisor = context;
     if (supervisor->phase == PHASE_SERVING)
         LOG_ERROR("child-trouble", "child=%s why=\"%s\" lost=\"%s\"", child_name(child), why,
-                  child == relay_of(supervisor) ? "the sessions and mailboxes of this host"
-                                                : "its connections; clients reconnect");
+                  loss_of(supervisor, child));
     if (supervisor->phase != PHASE_STARTING || supervisor->start_failed)
         return;
     supervisor->start_failed = true;

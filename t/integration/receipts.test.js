@@ -193,6 +193,8 @@ test('receipts that are not kept any more are said to be lost', async () => {
         assert.deepEqual([stream.events[0].event, stream.events[0].data], ['lost', { count: answer.lost }]);
         stream.close();
         assert.equal((await read(backend, { after: 'abc-5' })).lost, null);
+        const gone = await backend.call('GET', '/receipts?home=0123456789abcdef:1', undefined, { accept: 'text/event-stream' });
+        assert.deepEqual([gone.status, gone.body.error.code], [502, 'hostGone']);
         for (const bad of ['after=x', 'limit=0', 'limit=1001', 'wait=31', 'home=!', 'since=1', 'after=1-']) {
             const { status, text } = await backend.call('GET', `/receipts?${bad}`);
             assert.equal(status, 400, bad);

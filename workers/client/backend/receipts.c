@@ -258,10 +258,22 @@ static void take_list(struct receipt_reader *reader, const struct frame_receipts
     buffer_free(&body);
 }
 
+/* Only once the home was heard of: until then an error is an answer like any other. */
+static bool start_stream(struct connection *connection)
+{
+    connection->keep_alive = false;
+    connection_enter(connection, CONNECTION_STREAMING);
+    return connection_wrote(connection,
+                            http_answer_head(connection, 200, "text/event-stream", HTTP_NO_LENGTH,
+                                             "cache-control: no-cache\r\n") != 0);
+}
+
 static void take_events(struct receipt_reader *reader, const struct frame_receipts *answer)
 {
     struct connection *connection = reader->connection;
     bool empty = answer->receipts.len == 0;
+    if (connection->state != CONNECTION_STREAMING && !start_stream(connection))
+        return;
     if (!connection->blocked) /* it took all there was: what it is given now may take its time */
         reader->taken_ms = clock_monotonic_ms();
     size_t before = buffer_len(&connection->out);
@@ -284,7 +296,9 @@ static void on_reply(void *context, enum request_failure failure, uint16_t opera
     reader->request = 0;
     bool sound = failure == REQUEST_ANSWERED && operation == FRAME_RECEIPTS &&
                  get_receipts(payload, &answer) == 0;
-    if (!sound && (reader->is_stream || clock_monotonic_ms() < reader->wait_until_ms))
+    bool may_wait = reader->connection->state == CONNECTION_STREAMING ||
+                    clock_monotonic_ms() < reader->wait_until_ms;
+    if (!sound && may_wait)
         connection_set_deadline(reader->connection, DEADLINE_RECEIPTS); /* it may come back */
     else if (!sound)
         answer_failed(reader, failure);
@@ -316,7 +330,7 @@ static void on_deadline(struct receipt_reader *reader)
         connection_close(connection);
         return;
     }
-    if (reader->is_stream &&
+    if (connection->state == CONNECTION_STREAMING &&
         now_ms >= reader->written_ms + connection->worker->settings.sse_heartbeat) {
         reader->written_ms = now_ms;
         if (!connection_wrote(connection, buffer_append_string(&connection->out, ":\n\n") != 0))
@@ -331,7 +345,7 @@ static void on_deadline(struct receipt_reader *reader)
 /* A list is answered with what there is; a stream ends, and goes on elsewhere. */
 static void on_stop(struct receipt_reader *reader)
 {
-    if (reader->is_stream)
+    if (reader->connection->state == CONNECTION_STREAMING)
         connection_finish(reader->connection);
     else
         reader->wait_until_ms = 0;
@@ -379,15 +393,6 @@ static void handle_event(struct connection *connection, enum connection_event ev
     }
 }
 
-static bool start_stream(struct connection *connection)
-{
-    connection->keep_alive = false;
-    connection_enter(connection, CONNECTION_STREAMING);
-    return connection_wrote(connection,
-                            http_answer_head(connection, 200, "text/event-stream", HTTP_NO_LENGTH,
-                                             "cache-control: no-cache\r\n") != 0);
-}
-
 void receipts_read(struct exchange *exchange, struct slice rest)
 {
     (void)rest;
@@ -406,7 +411,5 @@ void receipts_read(struct exchange *exchange, struct slice rest)
     reader->written_ms = reader->taken_ms = clock_monotonic_ms();
     connection->role.receipts = reader;
     connection->handler = handle_event;
-    if (reader->is_stream && !start_stream(connection))
-        return;
     ask(reader);
 }
