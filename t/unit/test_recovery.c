@@ -214,7 +214,7 @@ START_TEST(a_session_that_is_ended_by_halves_lives_on)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(WEXITSTATUS(status), 7);
     /* This relay is killed as well, in a manner of speaking: the next one reads the child's. */
-    test.relay->uncommitted = false;
+    test.relay->recovered = false;
     stop_relay();
     start_relay();
     struct session *session = session_find(&test.relay->registry, SLICE_LITERAL("sess/bob:x"));
@@ -230,10 +230,42 @@ START_TEST(a_session_that_is_ended_by_halves_lives_on)
 }
 END_TEST
 
+/* As a power cut leaves it: written under another run of the system, and not closed. */
+START_TEST(after_a_power_cut_readers_of_receipts_are_told)
+{
+    start();
+    uint64_t epoch = test.relay->registry.receipts.epoch;
+    test.relay->boot++;
+    test_session(&test, "bob", "x");
+    settle_here();
+    stop_relay();
+    start_relay();
+    ck_assert_uint_eq(test.relay->registry.receipts.epoch, epoch);
+    test.relay->boot++;
+    test.relay->recovered = false;
+    test_session(&test, "eve", "x");
+    settle_here();
+    stop_relay();
+    start_relay();
+    ck_assert_uint_ne(test.relay->registry.receipts.epoch, epoch);
+    epoch = test.relay->registry.receipts.epoch;
+    /* kill -9 is none. */
+    test.relay->recovered = false;
+    test_session(&test, "ann", "x");
+    settle_here();
+    stop_relay();
+    start_relay();
+    ck_assert_uint_eq(test.relay->registry.receipts.epoch, epoch);
+    ck_assert_uint_eq(figure(&test, METRIC_SESSIONS), 3);
+    stop();
+}
+END_TEST
+
 static void add_tests(TCase *cases)
 {
     tcase_add_test(cases, a_relay_goes_on_where_the_last_one_ended);
     tcase_add_test(cases, nothing_leaves_before_it_is_stored);
+    tcase_add_test(cases, after_a_power_cut_readers_of_receipts_are_told);
     tcase_add_test(cases, many_receipts_at_once_are_no_burden_for_the_store);
     tcase_add_test(cases, a_session_that_is_ended_by_halves_lives_on);
     tcase_add_test(cases, a_session_lives_for_its_ttl_from_the_last_sign_of_life);

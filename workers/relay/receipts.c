@@ -19,6 +19,13 @@ enum {
     RUN_BYTES_MAX = 48 << 10,
 };
 
+void receipts_new_epoch(struct receipts *receipts)
+{
+    do
+        random_bytes(&receipts->epoch, sizeof receipts->epoch);
+    while (receipts->epoch == 0); /* "from the oldest on", in a request */
+}
+
 void receipts_init(struct receipts *receipts, uint64_t limit, struct store *store)
 {
     uint64_t size_bytes = store->engine->usage(store).size_bytes;
@@ -27,9 +34,7 @@ void receipts_init(struct receipts *receipts, uint64_t limit, struct store *stor
                           .bytes_max = size_bytes > 0 ? size_bytes / STORE_SHARE : UINT64_MAX,
                           .next = 1,
                           .store = store};
-    do
-        random_bytes(&receipts->epoch, sizeof receipts->epoch);
-    while (receipts->epoch == 0); /* "from the oldest on", in a request */
+    receipts_new_epoch(receipts);
 }
 
 static struct kept_receipt *kept(const struct receipts *receipts, uint64_t number)

@@ -30,6 +30,8 @@ struct receipts {
 
 /* Draws an epoch; receipts_restore() and a restored `epoch` and `next` follow, or not. */
 void receipts_init(struct receipts *receipts, uint64_t limit, struct store *store);
+/* Readers that stand in the old one are told that they may have missed something. */
+void receipts_new_epoch(struct receipts *receipts);
 void receipts_free(struct receipts *receipts);
 
 /* Makes room when there are too many, and forgets all of them, this one included, when the store

@@ -1,5 +1,9 @@
 #include "workers/relay/recovery.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "codecs/frame.h"
@@ -18,12 +22,26 @@ static const enum metric TOTALS[] = {
 };
 enum { TOTALS_COUNT = sizeof TOTALS / sizeof *TOTALS };
 static const char RECEIPTS_EPOCH[] = "receipts_epoch", RECEIPTS_NEXT[] = "receipts_next";
+static const char BOOT[] = "boot", CLOSED[] = "closed";
 
 struct recovery {
     struct relay *relay;
     struct session *session;
     uint64_t now_ms; /* monotonic */
+    uint64_t boot;   /* of the system under which the store was written last */
+    uint64_t closed; /* whether it was closed in good order */
 };
+
+/* Names the run of the operating system; 0 when it does not tell. */
+static uint64_t present_boot(void)
+{
+    char text[64];
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    return len > 0 ? checksum(0, slice_of(text, (size_t)len)) : 0;
+}
 
 static int put_total(struct buffer *out, const char *name, uint64_t value)
 {
@@ -39,7 +57,9 @@ int recovery_put_totals(struct relay *relay)
         if (put_total(out, METRIC_ROWS[TOTALS[i]].name, relay->metrics.values[TOTALS[i]]) != 0)
             return -1;
     return put_total(out, RECEIPTS_EPOCH, receipts->epoch) == 0 &&
-                   put_total(out, RECEIPTS_NEXT, receipts->next) == 0
+                   put_total(out, RECEIPTS_NEXT, receipts->next) == 0 &&
+                   put_total(out, BOOT, relay->boot) == 0 &&
+                   put_total(out, CLOSED, relay->closing) == 0
                ? 0
                : -1;
 }
@@ -69,8 +89,9 @@ static int on_key(void *context, const struct stored_key *key)
     return session_restore_key(&recovery->relay->registry, recovery->session, key);
 }
 
-static void take_total(struct relay *relay, struct slice name, uint64_t value)
+static void take_total(struct recovery *recovery, struct slice name, uint64_t value)
 {
+    struct relay *relay = recovery->relay;
     struct receipts *receipts = &relay->registry.receipts;
     for (size_t i = 0; i < TOTALS_COUNT; i++)
         if (slice_equals_string(name, METRIC_ROWS[TOTALS[i]].name))
@@ -79,22 +100,37 @@ static void take_total(struct relay *relay, struct slice name, uint64_t value)
         receipts->epoch = value;
     if (slice_equals_string(name, RECEIPTS_NEXT))
         receipts->next = value;
+    if (slice_equals_string(name, BOOT))
+        recovery->boot = value;
+    if (slice_equals_string(name, CLOSED))
+        recovery->closed = value;
 }
 
-static void take_totals(struct relay *relay, struct slice totals)
+static void take_totals(struct recovery *recovery, struct slice totals)
 {
+    struct relay *relay = recovery->relay;
     struct frame_reader reader = reader_of(totals);
     while (reader_left(&reader) > 0) {
         struct slice name = get_slice(&reader);
         uint64_t value = get_u64(&reader);
         if (!reader.broken)
-            take_total(relay, name, value);
+            take_total(recovery, name, value);
     }
     uint64_t accounted_for = metrics_accounted_for(&relay->metrics);
     if (relay->metrics.values[METRIC_ACCEPTED] != accounted_for)
         LOG_ERROR("store-unbalanced", "accepted=%llu accounted_for=%llu",
                   (unsigned long long)relay->metrics.values[METRIC_ACCEPTED],
                   (unsigned long long)accounted_for);
+}
+
+/* After a power cut the store may be older than what readers of receipts saw: numbers would be
+ * given again, and what is new under them be passed over. Another epoch tells readers so. */
+static void distrust_receipts(const struct recovery *recovery)
+{
+    struct relay *relay = recovery->relay;
+    if (recovery->boot != relay->boot && !recovery->closed &&
+        strcmp(relay->settings->store_durability, "disk") != 0)
+        receipts_new_epoch(&relay->registry.receipts);
 }
 
 /* The time that the host was down counts too. A clock that was set back counts nothing. */
@@ -110,7 +146,8 @@ static int on_state(void *context, struct slice totals, uint64_t alive_ms)
         session_release_until(registry, session, recovery->now_ms + left_ms);
     }
     used_keys_sort(&registry->used_keys);
-    take_totals(recovery->relay, totals);
+    take_totals(recovery, totals);
+    distrust_receipts(recovery);
     return 0;
 }
 
@@ -122,6 +159,7 @@ int recovery_run(struct relay *relay, char *why, size_t why_room)
                                                .on_key = on_key,
                                                .on_state = on_state};
     struct recovery recovery = {.relay = relay, .now_ms = clock_monotonic_ms()};
+    relay->boot = present_boot();
     return relay->store->engine->recover(relay->store, relay_cluster_id(relay), &READER, &recovery,
                                          why, why_room);
 }

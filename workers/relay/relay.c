@@ -170,6 +170,7 @@ struct relay *relay_new(struct ev_loop *loop, const struct settings *settings, u
         relay_free(relay);
         return NULL;
     }
+    relay->recovered = true;
     on_stored(relay);
     relay_commit(relay);
     return relay;
@@ -186,6 +187,7 @@ void relay_free(struct relay *relay)
         next = peer->hh.next;
         peer_outlet_lost(relay, slice_of(peer->id, peer->id_len));
     }
+    relay->closing = relay->uncommitted = relay->recovered;
     relay_commit(relay);
     registry_free(&relay->registry);
     if (relay->mesh)

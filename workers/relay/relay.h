@@ -28,6 +28,9 @@ struct relay {
     struct buffer scratch; /* room for parts of an envelope while it is put together */
     ev_timer tick;
     ev_prepare round_end;
+    bool recovered;   /* the store is ours to write */
+    bool closing;     /* in good order: the last batch says so */
+    uint64_t boot;    /* names the run of the operating system */
     bool uncommitted; /* the store's batch is not ended yet */
     uint64_t alive_due_ms;
     struct buffer totals;
