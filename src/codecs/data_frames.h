@@ -32,7 +32,8 @@ enum { DATA_FRAME_MAX_PAYLOAD = 1 << 30, DATA_FRAME_SMALL = 64 << 10 };
     F(u64, since) F(u8, style) F(u8, flags) F(slice, address) F(slice, home) F(slice, confirmed)
 #define FIELDS_CONFIRM(F) F(u64, handle) F(slice, confirmed)
 #define FIELDS_DETACH(F)  F(u64, handle)
-/* `bytes` of delivered bodies that the client's socket took: the relay may send as many more. */
+/* `bytes`, as messages_cost() counts them, that the worker does not hold for the client any more:
+ * the relay may send as many more. */
 #define FIELDS_CREDIT(F) F(u64, handle) F(u32, bytes)
 /* `home`: the cluster to ask, empty for the own one. `operation` and `payload`: requests.h. */
 #define FIELDS_REQUEST(F) F(u64, request) F(slice, home) F(u16, operation) F(slice, payload)
@@ -70,6 +71,19 @@ struct message {
 };
 int put_message(struct buffer *out, uint64_t id, struct slice body);
 bool get_message(struct frame_reader *reader, struct message *message);
+
+/* What a message counts beside its body: about what it takes beside it, or a window of placeholders
+ * for dropped messages, which are 2 bytes each, would make a worker hold many times its size. An
+ * event stream adds 32 bytes while IDs have 7 digits ("id: ", "data: ", the ID twice), 58 at most;
+ * a WebSocket's pack adds less, even one of a single message. */
+enum { MESSAGE_FRAMING = 32 };
+
+/* What messages with `body_bytes` in all count in an attachment's window and in its credit, here
+ * and between two hosts of ours. Whoever counts these bytes must count them with this function. */
+static inline uint64_t messages_cost(uint64_t count, uint64_t body_bytes)
+{
+    return body_bytes + count * MESSAGE_FRAMING;
+}
 
 /* Why an attachment ended; the text in parentheses is the reason in session.unset. */
 enum end_reason {

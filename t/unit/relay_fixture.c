@@ -182,6 +182,12 @@ void test_credit(struct test_worker *worker, uint32_t handle, uint32_t bytes)
     data_channel_wrote(worker->channel);
 }
 
+void test_credit_for(struct test_worker *worker, uint32_t handle, uint32_t count,
+                     uint32_t body_bytes)
+{
+    test_credit(worker, handle, (uint32_t)messages_cost(count, body_bytes));
+}
+
 struct session *test_session(struct test_relay *test, const char *actor, const char *secret)
 {
     struct session *session = NULL;

@@ -51,6 +51,9 @@ void test_attach(struct test_worker *worker, uint32_t handle, enum attachment_st
 void test_confirm(struct test_worker *worker, uint32_t handle, uint64_t id);
 void test_detach(struct test_worker *worker, uint32_t handle);
 void test_credit(struct test_worker *worker, uint32_t handle, uint32_t bytes);
+/* For `count` messages with `body_bytes` in all. */
+void test_credit_for(struct test_worker *worker, uint32_t handle, uint32_t count,
+                     uint32_t body_bytes);
 
 /* Straight into the relay. */
 struct session *test_session(struct test_relay *test, const char *actor, const char *secret);

@@ -64,7 +64,7 @@ END_TEST
 START_TEST(who_lags_gets_it_in_order)
 {
     start();
-    test.settings.limit_attachment_window = 4;
+    test.settings.limit_attachment_window = messages_cost(1, 4);
     test_attach(&worker, 1, STYLE_STREAM, "sess/a:x", "", 0);
     test_attach(&worker, 2, STYLE_LONG_POLL, "sess/b:x", "", 0);
     settle_all();
@@ -74,10 +74,10 @@ START_TEST(who_lags_gets_it_in_order)
     expect(&worker, "deliver 1: 1=[1]\n");
     broadcast("[3]", 4, 0);
     expect(&worker, "deliver 2: 1=[3]\n");
-    test_credit(&worker, 1, 3);
+    test_credit_for(&worker, 1, 1, 3);
     settle_all();
     expect(&worker, "deliver 1: 2=[2]\n");
-    test_credit(&worker, 1, 3);
+    test_credit_for(&worker, 1, 1, 3);
     settle_all();
     expect(&worker, "deliver 1: 3=[3]\n");
     /* In flight: the window is full for one more. */

@@ -141,23 +141,29 @@ START_TEST(another_worker_cannot_speak_for_a_handle)
 }
 END_TEST
 
+#define DIGITS_30 "123456789012345678901234567890"
+#define LARGE     "[" DIGITS_30 DIGITS_30 DIGITS_30 DIGITS_30 "]"
+
 START_TEST(a_window_holds_back_what_the_client_does_not_take)
 {
     start();
     test_detach(&worker, 9);
-    test.settings.limit_attachment_window = 10;
+    test.settings.limit_attachment_window = messages_cost(3, 10); /* 106 */
     test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
     settle_here();
-    test_send(&test, "sess/bob:x", "[1234567890123]"); /* larger than the window: goes alone */
+    test_send(&test, "sess/bob:x", LARGE); /* larger than the window: goes alone */
     test_send(&test, "sess/bob:x", "[2]");
     settle_here();
-    expect(&worker, "deliver 1: 1=[1234567890123]\n");
-    test_credit(&worker, 1, 5);
+    expect(&worker, "deliver 1: 1=" LARGE "\n");
+    /* As much must be free as the next one counts: of 154 bytes, 71 may be on their way. */
+    test_credit(&worker, 1, 82);
     settle_here();
     expect(&worker, "");
-    test_credit(&worker, 1, 10);
+    test_credit(&worker, 1, 1);
     settle_here();
     expect(&worker, "deliver 1: 2=[2]\n");
+    test_credit(&worker, 1, 71); /* the rest of the first one */
+    settle_here();
     test_send(&test, "sess/bob:x", "[3]");
     test_send(&test, "sess/bob:x", "[4]");
     test_send(&test, "sess/bob:x", "[5]");
@@ -308,7 +314,7 @@ START_TEST(what_is_never_confirmed_is_sent_again)
 {
     start();
     test.settings.redeliver_after = 30;
-    test.settings.limit_attachment_window = 10;
+    test.settings.limit_attachment_window = messages_cost(2, 10);
     test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
     settle_here();
     ck_assert_ptr_null(test.relay->attachments.unconfirmed);
@@ -318,22 +324,22 @@ START_TEST(what_is_never_confirmed_is_sent_again)
     expect(&worker, "deliver 1: 1=[123]\ndeliver 1: 2=[123]\n");
     wait_for_redelivery(1); /* it takes nothing, so it gets nothing */
     expect(&worker, "");
-    test_credit(&worker, 1, 10);
+    test_credit_for(&worker, 1, 2, 10);
     settle_here();
     expect(&worker, "deliver 1: 3=[123] 4=[123]\n");
-    test_credit(&worker, 1, 5);
+    test_credit_for(&worker, 1, 1, 5);
     settle_here();
     wait_for_redelivery(1);
     expect(&worker, "");
-    test_credit(&worker, 1, 5);
+    test_credit_for(&worker, 1, 1, 5);
     test_confirm(&worker, 1, 1);
     settle_here();
     wait_for_redelivery(1);
     expect(&worker, "deliver 1: 2=[123] 3=[123]\n");
-    test_credit(&worker, 1, 10);
+    test_credit_for(&worker, 1, 2, 10);
     settle_here();
     expect(&worker, "deliver 1: 4=[123]\n");
-    test_credit(&worker, 1, 5);
+    test_credit_for(&worker, 1, 1, 5);
     test_confirm(&worker, 1, 3);
     settle_here();
     wait_for_redelivery(1);
@@ -364,6 +370,69 @@ START_TEST(polls_are_not_sent_anything_again)
 }
 END_TEST
 
+static size_t digits(uint64_t number)
+{
+    return number < 10 ? 1 : 1 + digits(number / 10);
+}
+
+static size_t in_pack(uint64_t id)
+{
+    return strlen("\"\":[],") + digits(id);
+}
+
+static size_t in_event_stream(uint64_t id)
+{
+    return strlen("id: \ndata: {\"\":[]}\n\n") + 2 * digits(id);
+}
+
+static size_t (*const TRANSPORTS[])(uint64_t id) = {in_pack, in_event_stream};
+
+/* What the worker was given since the last time, in its client's transport. */
+static size_t take_placeholders(uint64_t *last, size_t (*size_of)(uint64_t id))
+{
+    size_t size = 0, len = buffer_len(&worker.journal);
+    ck_assert_int_eq(buffer_append(&worker.journal, "", 1), 0);
+    for (char *at = buffer_bytes(&worker.journal); len > 0 && (at = strchr(at, '='));) {
+        ck_assert_int_eq(strncmp(at, "=[]", 3), 0);
+        at += 3;
+        size += size_of(++*last);
+    }
+    buffer_free(&worker.journal);
+    return size;
+}
+
+/* Its worker gives credit as a connection does: for what it does not hold. */
+START_TEST(a_gap_is_bounded_by_the_window_for_a_client_that_reads_nothing)
+{
+    enum { GAP = 100000, WINDOW = 64 << 10 };
+    start();
+    test.settings.limit_attachment_window = WINDOW;
+    test.relay->registry.limits.mailbox.messages = 1;
+    test.relay->registry.limits.mailbox_drops_oldest = true;
+    for (int i = 0; i < GAP + 1; i++)
+        test_send(&test, "sess/bob:x", "[1]");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    uint64_t last = 0, credited = 0;
+    size_t held = 0;
+    for (uint64_t before = 1; last != before;) {
+        before = last;
+        for (int i = 0; i < 10; i++)
+            settle_here();
+        held += take_placeholders(&last, TRANSPORTS[_i]);
+        ck_assert_uint_eq(figure(&test, METRIC_DELIVERED), last);
+        ck_assert_uint_le(held, WINDOW);
+        uint64_t cost = messages_cost(last, 2 * last) - credited;
+        if (cost > held) {
+            test_credit(&worker, 1, (uint32_t)(cost - held));
+            credited += cost - held;
+        }
+    }
+    ck_assert_uint_gt(held, WINDOW - 2 * (MESSAGE_FRAMING + 2));
+    ck_assert_uint_lt(last, GAP);
+    stop();
+}
+END_TEST
+
 /* A worker that does not read: what does not fit waits in mailboxes and comes in order later. */
 START_TEST(a_congested_channel_leaves_messages_in_their_mailbox)
 {
@@ -374,7 +443,7 @@ START_TEST(a_congested_channel_leaves_messages_in_their_mailbox)
     body[BODY - 1] = ']';
     start();
     test.relay->registry.limits.mailbox.bytes = COUNT * BODY;
-    test.settings.limit_attachment_window = COUNT * BODY;
+    test.settings.limit_attachment_window = messages_cost(COUNT, COUNT * BODY);
     test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
     settle_here();
     for (int i = 0; i < COUNT; i++) {
@@ -419,6 +488,8 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, an_expired_session_ends_nothing_that_is_attached);
     tcase_add_test(cases, what_is_never_confirmed_is_sent_again);
     tcase_add_test(cases, polls_are_not_sent_anything_again);
+    tcase_add_loop_test(cases, a_gap_is_bounded_by_the_window_for_a_client_that_reads_nothing, 0,
+                        sizeof TRANSPORTS / sizeof *TRANSPORTS);
     tcase_add_test(cases, a_congested_channel_leaves_messages_in_their_mailbox);
 }
 

@@ -15,7 +15,8 @@ enum {
     ATTACHMENTS_MAX = 40,
     WORKERS = 4,
     ELSEWHERE = WORKERS - 1, /* the worker of the other host */
-    WINDOW = 24,
+    WINDOW_MESSAGES = 6,
+    WINDOW_BODIES = 24,
     ROUNDS_MAX = 200
 };
 
@@ -28,7 +29,7 @@ struct connection {
     bool detached; /* by the client's worker, for good */
     bool raced;    /* a connect was on its way when it came: that one may seem to be newer */
     uint64_t last; /* ID received; 0: none */
-    uint32_t owed; /* bytes received without a credit */
+    uint32_t owed; /* cost of what it received without a credit */
 };
 
 static struct test_relay here, home;
@@ -92,7 +93,7 @@ static void take_message(struct connection *connection, uint64_t id, uint64_t bo
         require(id == connection->last + 1, "%llu came after %llu", (unsigned long long)id,
                 (unsigned long long)connection->last);
     connection->last = id;
-    connection->owed += (uint32_t)len;
+    connection->owed += (uint32_t)messages_cost(1, (uint64_t)len);
     if (id > received)
         received = id;
 }
@@ -375,7 +376,8 @@ START_TEST(no_interleaving_makes_a_black_hole)
     uint64_t first = given ? strtoull(given, NULL, 10) : 1;
     test_relay_prepare(&here, "host-a:1");
     test_relay_prepare(&home, "host-b:1");
-    here.settings.limit_attachment_window = home.settings.limit_attachment_window = WINDOW;
+    here.settings.limit_attachment_window = home.settings.limit_attachment_window =
+        messages_cost(WINDOW_MESSAGES, WINDOW_BODIES);
     here.settings.poll_pace = home.settings.poll_pace = 0;
     test_relay_start(&here);
     test_relay_start(&home);

@@ -84,12 +84,12 @@ START_TEST(an_attachment_lives_until_it_is_detached)
     LOOP_UNTIL(loop, bob.deliveries == 2);
     ck_assert_slice_eq(buffer_slice(&bob.seen), "5=[] 6=[[\"a\"]] 7=[] ");
     ck_assert_uint_eq(bob.bytes, 11);
-    attachment_credit(bob.attachment, 11);
+    attachment_credit(bob.attachment, messages_cost(3, 11));
     attachment_confirm(bob.attachment, (uint64_t[]){5, 6}, 2);
     attachment_confirm(bob.attachment, (uint64_t[]){6, 0}, 2); /* says nothing new */
     attachment_detach(bob.attachment);
     LOOP_UNTIL(loop, relay.detached == 1);
-    ck_assert(fake_relay_was_told(&relay, "credit 11"));
+    ck_assert(fake_relay_was_told(&relay, "credit 107"));
     ck_assert(fake_relay_was_told(&relay, "confirm 5,6"));
     ck_assert(!fake_relay_was_told(&relay, "confirm 6,0"));
     fake_relay_deliver(&relay, 0, 8, "[]", NULL); /* stale: ignored */
@@ -174,7 +174,7 @@ START_TEST(a_new_relay_hears_of_every_attachment)
     ck_assert_uint_eq(relay.handles[0], handle);
     ck_assert_uint_eq(relay.since[0], since);
     /* Credit for what the first relay delivered is not the second's. */
-    attachment_credit(early.attachment, 2);
+    attachment_credit(early.attachment, messages_cost(1, 2));
     attachment_confirm(early.attachment, (uint64_t[]){10}, 1);
     LOOP_UNTIL(loop, fake_relay_was_told(&relay, "confirm 10"));
     ck_assert_uint_eq(relay.credit, 0);

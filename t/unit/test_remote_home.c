@@ -23,7 +23,7 @@ static void start(void)
 {
     test_relay_prepare(&here, "host-a:1");
     test_relay_prepare(&home, "host-b:1");
-    here.settings.limit_attachment_window = 40;
+    here.settings.limit_attachment_window = messages_cost(4, 40); /* 168 */
     test_relay_start(&here);
     test_relay_start(&home);
     test_worker_start(&worker, &here, 7);
@@ -60,7 +60,7 @@ START_TEST(messages_come_from_another_home_and_confirmations_go_back)
     test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-b:1", 0);
     settle_here();
     expect(&worker, "deliver 1: 1=[1]\n");
-    expect_sent(&here, "msgServer.connect host-b:1 | sess/bob:x;never;0;40;0 | "
+    expect_sent(&here, "msgServer.connect host-b:1 | sess/bob:x;never;0;168;0 | "
                        "host-a:1:30064771073\n");
     expect_sent(&home,
                 "msgServer.messagepack host-a:1,host-a:1:30064771073 | sess/bob:x;1;[1] | \n");
@@ -185,10 +185,10 @@ START_TEST(nothing_is_sent_beyond_the_window_nor_twice)
                     "deliver 1: 3=[00000003]\ndeliver 1: 4=[00000004]\n");
     ck_assert_uint_eq(figure(&home, METRIC_DELIVERED), 4);
     for (int i = 5; i <= 30; i++) {
-        test_credit(&worker, 1, 10);
+        test_credit_for(&worker, 1, 1, 10);
         settle_here();
         if (i == 5) /* less than half of the window is free: the home is not bothered */
-            test_credit(&worker, 1, 10);
+            test_credit_for(&worker, 1, 1, 10);
         settle_here();
     }
     struct slice journal = buffer_slice(&worker.journal);
@@ -227,11 +227,14 @@ START_TEST(a_home_that_comes_back_is_connected_again)
     expect(&worker, "deliver 1: 2=[2]\n");
     expect_sent(&here,
                 "msgServer.confirm host-b:1 | {\"msgIds\":[\"1\"],\"address\":\"sess/bob:x\"} | \n"
-                "msgServer.connect host-b:1 | sess/bob:x;never;1;37;1 | host-a:1:30064771073\n");
+                "msgServer.connect host-b:1 | sess/bob:x;never;1;133;1 | host-a:1:30064771073\n");
     ck_assert_uint_eq(figure(&home, METRIC_CONFIRMED), 1);
     stop();
 }
 END_TEST
+
+#define DIGITS_31 "1234567890123456789012345678901"
+#define LARGE     "[[\"" DIGITS_31 DIGITS_31 DIGITS_31 "\"]]"
 
 /* What was allowed was less than half of the window: that is used up, and must be renewed. */
 START_TEST(a_small_window_is_renewed_too)
@@ -239,17 +242,17 @@ START_TEST(a_small_window_is_renewed_too)
     start();
     test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-b:1", 0);
     settle_here();
-    test_send(&home, "sess/bob:x", "[12345678901234567890123456789]");
+    test_send(&home, "sess/bob:x", LARGE); /* leaves 37 of 168, as much as the next one counts */
     settle_here();
     fake_mesh_set_peer(here.relay->mesh, "host-b:1", DOWN);
     fake_mesh_set_peer(home.relay->mesh, "host-a:1", DOWN);
     fake_mesh_set_peer(home.relay->mesh, "host-a:1", UP);
     fake_mesh_set_peer(here.relay->mesh, "host-b:1", UP);
-    test_send(&home, "sess/bob:x", "[3456789]");
+    test_send(&home, "sess/bob:x", "[345]");
     test_send(&home, "sess/bob:x", "[1]");
     settle_here();
-    expect(&worker, "deliver 1: 1=[12345678901234567890123456789]\ndeliver 1: 2=[3456789]\n");
-    test_credit(&worker, 1, 40);
+    expect(&worker, "deliver 1: 1=" LARGE "\ndeliver 1: 2=[345]\n");
+    test_credit(&worker, 1, 168);
     settle_here();
     expect(&worker, "deliver 1: 3=[1]\n");
     stop();
@@ -305,7 +308,7 @@ START_TEST(what_is_never_confirmed_comes_from_its_home_again)
     settle_here();
     expect(&worker, "deliver 1: 1=[1] 2=[1] 3=[1]\n");
     ck_assert_ptr_null(home.relay->attachments.unconfirmed);
-    test_credit(&worker, 1, 9);
+    test_credit_for(&worker, 1, 3, 9);
     test_confirm(&worker, 1, 1);
     settle_here();
     forget_sent();
@@ -314,7 +317,7 @@ START_TEST(what_is_never_confirmed_comes_from_its_home_again)
         settle_here();
     }
     expect(&worker, "deliver 1: 2=[1] 3=[1]\n");
-    expect_sent(&here, "msgServer.connect host-b:1 | sess/bob:x;never;0;40;1 | "
+    expect_sent(&here, "msgServer.connect host-b:1 | sess/bob:x;never;0;168;1 | "
                        "host-a:1:30064771073\n");
     test_send(&home, "sess/bob:x", "[4]");
     settle_here();
@@ -415,7 +418,7 @@ START_TEST(after_a_gap_the_home_is_asked_again)
     expect(&worker, "deliver 1: 1=[[\"1\"]]\n");
     expect_sent(&here, "");
     remote_home_tick(here.relay, clock_monotonic_ms());
-    expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;1;33;1 | "
+    expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;1;129;1 | "
                        "host-a:1:30064771073\n");
     receive(PACK "1;[[\"1\"]];2;[[\"2\"]];3;[[\"3\"]]");
     expect(&worker, "deliver 1: 2=[[\"2\"]] 3=[[\"3\"]]\n");
@@ -426,18 +429,18 @@ END_TEST
 START_TEST(what_the_client_cannot_take_is_asked_for_later)
 {
     attach_at_mage();
-    receive(PACK "1;[[\"12345678901234567890123456789\"]];2;[[\"2222222222\"]];3;[[\"3\"]]");
-    expect(&worker, "deliver 1: 1=[[\"12345678901234567890123456789\"]] 2=[[\"2222222222\"]]\n");
+    receive(PACK "1;" LARGE ";2;[[\"2222222222\"]];3;[[\"3\"]]"); /* 131 and 48 of 168 */
+    expect(&worker, "deliver 1: 1=" LARGE " 2=[[\"2222222222\"]]\n");
     receive(PACK "3;[[\"3\"]]");
     expect(&worker, "");
-    test_credit(&worker, 1, 10);
+    test_credit(&worker, 1, 94);
     settle_here();
     expect_sent(&here, "");
-    test_credit(&worker, 1, 25);
+    test_credit(&worker, 1, 1); /* half of the window is free */
     settle_here();
-    expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;2;24;1 | "
+    expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;2;84;1 | "
                        "host-a:1:30064771073\n");
-    receive(PACK "1;[[\"12345678901234567890123456789\"]];2;[[\"2222222222\"]];3;[[\"3\"]]");
+    receive(PACK "1;" LARGE ";2;[[\"2222222222\"]];3;[[\"3\"]]");
     expect(&worker, "deliver 1: 3=[[\"3\"]]\n");
     stop();
 }
@@ -517,7 +520,7 @@ START_TEST(nobody_gets_a_mage_mailbox_by_naming_it)
     settle_here();
     expect_sent(&here, "msgServer.confirm host-m:9 | {\"msgIds\":[\"7\"],\"address\":"
                        "\"sess/bob:x\"} | \n"
-                       "msgServer.connect host-m:9 | sess/bob:x;never;0;40;1 | "
+                       "msgServer.connect host-m:9 | sess/bob:x;never;0;168;1 | "
                        "host-a:1:30064771075\n");
     /* An adopted session is connected also when its key names the home. */
     adopt("host-m:9");
@@ -525,7 +528,7 @@ START_TEST(nobody_gets_a_mage_mailbox_by_naming_it)
     test_attach(&worker, 4, STYLE_STREAM, "sess/bob:x", "host-m:9", 0);
     settle_here();
     expect(&worker, "end 3: superseded\n");
-    expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;0;40;0 | "
+    expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;0;168;0 | "
                        "host-a:1:30064771076\n");
     stop();
 }
@@ -546,7 +549,7 @@ START_TEST(a_connect_that_comes_back_is_repeated_within_bounds)
         expect(&worker, "");
         expect_sent(&here, "");
         remote_home_tick(here.relay, clock_monotonic_ms());
-        expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;0;40;1 | "
+        expect_sent(&here, "msgServer.connect host-m:9 | sess/bob:x;never;0;168;1 | "
                            "host-a:1:30064771073\n");
     }
     receive(ERROR);

@@ -38,7 +38,7 @@ START_TEST(messages_are_events_with_their_id)
     fake_relay_deliver(&harness.relay, 0, 1, "[[\"a\"]]", "[]", NULL);
     peer_expect_exactly(&peer, SLICE_LITERAL("id: 1\ndata: {\"1\":[[\"a\"]]}\n\n"
                                              "id: 2\ndata: {\"2\":[]}\n\n"));
-    LOOP_UNTIL(harness.loop, fake_relay_was_told(&harness.relay, "credit 9"));
+    LOOP_UNTIL(harness.loop, fake_relay_was_told(&harness.relay, "credit 73"));
     peer_close(&peer);
     LOOP_UNTIL(harness.loop, harness.relay.detached == 1);
 }

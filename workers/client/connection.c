@@ -160,7 +160,8 @@ static void drained(struct connection *connection)
 
 /* --- output --------------------------------------------------------------------------------- */
 
-bool connection_wrote_bodies(struct connection *connection, bool failed, size_t body_bytes)
+bool connection_wrote_messages(struct connection *connection, bool failed, uint32_t count,
+                               size_t body_bytes)
 {
     CHECK_MAGIC(connection, CONNECTION_MAGIC);
     if (connection->state == CONNECTION_CLOSED)
@@ -170,25 +171,27 @@ bool connection_wrote_bodies(struct connection *connection, bool failed, size_t 
         connection_close(connection);
         return false;
     }
-    connection->unsent_bodies += body_bytes;
+    connection->uncredited += messages_cost(count, body_bytes);
     mark_dirty(connection);
     return true;
 }
 
 bool connection_wrote(struct connection *connection, bool failed)
 {
-    return connection_wrote_bodies(connection, failed, 0);
+    return connection_wrote_messages(connection, failed, 0, 0);
 }
 
-/* Bodies are only a part of `out`, so that at most so many of them are still in it. */
+/* No more is in flight than `out` still holds. Small messages cost more than they take there: for
+ * the difference credit is given at once, so that a client which takes nothing fills its window
+ * with bytes that are really held. When `out` is empty, all was given. */
 static void give_credit(struct connection *connection)
 {
     size_t left = buffer_len(&connection->out);
-    if (connection->unsent_bodies <= left)
+    if (connection->uncredited <= left)
         return;
     if (connection->attachment)
-        attachment_credit(connection->attachment, connection->unsent_bodies - left);
-    connection->unsent_bodies = left;
+        attachment_credit(connection->attachment, connection->uncredited - left);
+    connection->uncredited = left;
 }
 
 /* Returns whether bytes were sent; the connection may be closed after it. */

@@ -72,7 +72,7 @@ struct connection {
     struct deadline deadline;
     struct buffer in; /* of a request head; while an answer is awaited: of those behind it */
     struct buffer out;
-    size_t unsent_bodies; /* bytes of message bodies in `out` that no credit was given for */
+    size_t uncredited; /* messages_cost() of messages in `out` that no credit was given for */
     connection_handler handler;
     struct attachment *attachment;
     char *cors;        /* header lines for the present request's answer, or NULL */
@@ -103,8 +103,9 @@ void connection_finish(struct connection *connection);
 /* Something was appended to `out` (`failed`: or could not be, for lack of memory, and the
  * connection is closed). Returns false when it is closed. */
 bool connection_wrote(struct connection *connection, bool failed);
-/* The same for what carries message bodies. */
-bool connection_wrote_bodies(struct connection *connection, bool failed, size_t body_bytes);
+/* The same for what carries messages. */
+bool connection_wrote_messages(struct connection *connection, bool failed, uint32_t count,
+                               size_t body_bytes);
 
 /* Keeps input for later: requests that come behind the present one. */
 void connection_keep_input(struct connection *connection, struct slice input);

@@ -22,7 +22,7 @@ struct attachment {
     uint64_t handle;
     uint64_t since_us;  /* when the client came: clock_monotonic_us() */
     uint64_t confirmed; /* the highest ID that the client confirmed; covers all below it */
-    size_t in_flight;   /* bytes that the present relay delivered and got no credit for yet */
+    size_t in_flight;   /* cost of what the present relay delivered and got no credit for yet */
     struct relay_link *link;
     const struct attachment_events *events;
     void *owner;
@@ -342,7 +342,7 @@ static void deliver(struct attachment *attachment, struct slice messages, uint32
 {
     void (*on_messages)(void *, struct slice, uint32_t, size_t) = attachment->events->on_messages;
     void *owner = attachment->owner;
-    attachment->in_flight += body_bytes;
+    attachment->in_flight += messages_cost(count, body_bytes);
     if (attachment->style != STYLE_STREAM)
         free_attachment(attachment);
     on_messages(owner, messages, count, body_bytes);

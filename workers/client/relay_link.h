@@ -35,7 +35,7 @@ struct attachment *attachment_new(struct relay_link *link, enum attachment_style
 /* The owner leaves: no event follows. */
 void attachment_detach(struct attachment *attachment);
 void attachment_confirm(struct attachment *attachment, const uint64_t *ids, size_t count);
-/* The client's socket took `bytes` of delivered bodies. */
+/* The client's socket took `bytes` of what was delivered, as messages_cost() counts them. */
 void attachment_credit(struct attachment *attachment, size_t bytes);
 
 enum request_failure {

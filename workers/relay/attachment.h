@@ -47,7 +47,7 @@ struct attachment {
     uint8_t style;          /* enum attachment_style */
     uint8_t state;          /* enum attachment_state; changed by attachment_set_state() alone */
     bool was_paced;         /* was held back once: not again */
-    uint32_t in_flight;     /* bytes of bodies sent and not taken yet */
+    uint32_t in_flight;     /* messages_cost() of what was sent and not taken yet */
     uint32_t window;        /* most bytes in flight; 0: not known (a MAGE host) */
     uint64_t handle;        /* 0 for a peer's */
     uint64_t since_us;      /* when the client came: clock_monotonic_us() */

@@ -13,7 +13,8 @@ static bool may_share(const struct attachment *attachment, size_t body_len)
 {
     return attachment->outlet->kind == OUTLET_WORKER && attachment->style == STYLE_STREAM &&
            attachment->state == ATTACHMENT_IDLE && !outlet_is_congested(attachment->outlet) &&
-           (attachment->in_flight == 0 || attachment->in_flight + body_len <= attachment->window);
+           (attachment->in_flight == 0 ||
+            attachment->in_flight + messages_cost(1, body_len) <= attachment->window);
 }
 
 static bool share(struct relay *relay, struct attachment *attachment, uint64_t id, size_t body_len)
@@ -25,7 +26,7 @@ static bool share(struct relay *relay, struct attachment *attachment, uint64_t i
         return false;
     }
     attachment->sent_up_to = id;
-    attachment->in_flight += (uint32_t)body_len;
+    attachment->in_flight += (uint32_t)messages_cost(1, body_len);
     attachment->session->mailbox.sent_up_to = id;
     metric_add(&relay->metrics, METRIC_DELIVERED, 1);
     redelivery_note(relay, attachment);
@@ -40,7 +41,7 @@ static void unshare(struct relay *relay, struct slice recipients, size_t body_le
         struct attachment *attachment = attachment_find(relay, get_u64(&reader));
         uint64_t id = get_u64(&reader);
         attachment->sent_up_to = id - 1;
-        attachment->in_flight -= (uint32_t)body_len;
+        attachment->in_flight -= (uint32_t)messages_cost(1, body_len);
         metric_sub(&relay->metrics, METRIC_DELIVERED, 1);
         attachment_set_state(relay, attachment, ATTACHMENT_PACED);
     }

@@ -69,18 +69,25 @@ void delivery_stop(struct relay *relay)
     ev_timer_stop(relay->loop, &relay->attachments.pace);
 }
 
-static bool has_room(const struct attachment *attachment, uint64_t run_bytes, size_t body_len)
+static uint64_t cost_of(const struct run *run)
 {
-    uint64_t in_flight = attachment->in_flight + run_bytes;
+    return messages_cost(run->last - run->first + 1, run->bytes);
+}
+
+/* For one more body behind the run. */
+static bool has_room(const struct attachment *attachment, const struct run *run, size_t body_len)
+{
+    uint64_t run_cost = cost_of(run), more = messages_cost(1, body_len);
+    uint64_t in_flight = attachment->in_flight + run_cost;
     uint64_t window = attachment->window > 0 ? attachment->window : PACK_BYTES_MAX;
     /* The client confirms, and gets the rest with its next poll. */
     if (attachment->style != STYLE_STREAM || attachment->window == 0)
-        return run_bytes == 0 || run_bytes + body_len <= window;
+        return run_cost == 0 || run_cost + more <= window;
     /* One message may always be on its way. To a peer's client a run may end beyond the window, so
      * that the peer, which counts the same bytes, knows when the window is used up. */
     if (attachment->outlet->kind == OUTLET_PEER)
         return in_flight < attachment->window;
-    return in_flight == 0 || in_flight + body_len <= attachment->window;
+    return in_flight == 0 || in_flight + more <= attachment->window;
 }
 
 static struct run choose_run(const struct relay *relay, const struct attachment *attachment,
@@ -92,7 +99,7 @@ static struct run choose_run(const struct relay *relay, const struct attachment 
     struct run run = {.first = first, .last = first - 1};
     while (run.last < mailbox->last_id && run.last - first + 1 < messages_max) {
         size_t len = mailbox_body(mailbox, run.last + 1, notice).len;
-        if (!has_room(attachment, run.bytes, len))
+        if (!has_room(attachment, &run, len))
             break;
         run.last++;
         run.bytes += len;
@@ -129,7 +136,7 @@ static int send_run(struct relay *relay, struct attachment *attachment, const st
     }
     metric_add(&relay->metrics, METRIC_DELIVERED, run->last - run->first + 1);
     attachment->sent_up_to = run->last;
-    attachment->in_flight += (uint32_t)run->bytes;
+    attachment->in_flight += (uint32_t)cost_of(run);
     if (run->last > mailbox->sent_up_to)
         mailbox->sent_up_to = run->last;
     redelivery_note(relay, attachment);

@@ -346,8 +346,9 @@ static void take_stream_pack(struct relay *relay, struct remote_client *client,
         }
         client->next_id += run.count;
         client->given_to = client->next_id - 1;
-        client->since_connect += (uint32_t)run.bytes;
-        attachment->in_flight += (uint32_t)run.bytes;
+        uint32_t cost = (uint32_t)messages_cost(run.count, run.bytes);
+        client->since_connect += cost;
+        attachment->in_flight += cost;
         redelivery_note(relay, attachment);
     }
     if (rest == REMOTE_REST_FULL)

@@ -8,9 +8,10 @@
  *   address | style | after | window | resend | since | age
  *
  * "after": the last ID that the client was given; "window": bytes that the home may send before the
- * next connect, 0 for no limit; "resend": "1" when what the home sent after `after` did not arrive;
- * "since" and "age": when the client came (microseconds, by its host's clock) and how long ago that
- * was, so that a connect that comes late or again does not take over from a newer client. */
+ * next connect, as messages_cost() counts them, 0 for no limit; "resend": "1" when what the home
+ * sent after `after` did not arrive; "since" and "age": when the client came (microseconds, by its
+ * host's clock) and how long ago that was, so that a connect that comes late or again does not take
+ * over from a newer client. */
 #ifndef MSGSERVER_RELAY_REMOTE_HOME_H
 #define MSGSERVER_RELAY_REMOTE_HOME_H
 

@@ -46,7 +46,7 @@ enum remote_pack_rest remote_pack_choose(const struct remote_pack *pack, uint64_
         return REMOTE_REST_NONE;
     run->index = (size_t)(next_id - pack->first_id);
     for (size_t i = run->index; i < pack->count; i++) {
-        if (!has_room || run->bytes >= room)
+        if (!has_room || messages_cost(run->count, run->bytes) >= room)
             return REMOTE_REST_FULL;
         run->count++;
         run->bytes += body_of(pack, i).len;

@@ -32,8 +32,8 @@ enum remote_pack_rest {
     REMOTE_REST_FULL  /* there was no room for all */
 };
 
-/* Chooses from `next_id` on; `room` bytes may be passed by the last body, and nothing is chosen
- * unless `has_room`. */
+/* Chooses from `next_id` on; `room` bytes, as messages_cost() counts them, may be passed by the
+ * last message, and nothing is chosen unless `has_room`. */
 enum remote_pack_rest remote_pack_choose(const struct remote_pack *pack, uint64_t next_id,
                                          uint32_t room, bool has_room, struct remote_run *run);
 

@@ -129,7 +129,7 @@ static void refresh(struct relay *relay, struct attachment *attachment,
     if (id <= connect->after)
         id = connect->after + 1;
     for (; id <= attachment->sent_up_to && id <= mailbox->last_id; id++)
-        in_flight += mailbox_body(mailbox, id, notice).len;
+        in_flight += messages_cost(1, mailbox_body(mailbox, id, notice).len);
     attachment->in_flight = (uint32_t)in_flight;
     attachment->window = (uint32_t)connect->window;
     delivery_run(relay, attachment);

@@ -61,8 +61,8 @@ static void on_messages(void *owner, struct slice messages, uint32_t count, size
 {
     struct connection *connection = owner;
     if (!put_head(connection) ||
-        !connection_wrote_bodies(connection, event_stream_put(&connection->out, messages) != 0,
-                                 body_bytes))
+        !connection_wrote_messages(connection, event_stream_put(&connection->out, messages) != 0,
+                                   count, body_bytes))
         return;
     connection_set_deadline(connection, DEADLINE_SSE_HEARTBEAT);
     connection->role.streamed.messages += count;

@@ -45,11 +45,10 @@ static void refuse(struct connection *connection, enum end_reason reason)
 static void on_messages(void *owner, struct slice messages, uint32_t count, size_t body_bytes)
 {
     struct connection *connection = owner;
-    (void)count;
     struct buffer *out = &connection->out;
     bool failed = websocket_put_header(out, WEBSOCKET_TEXT, message_pack_len(messages)) != 0 ||
                   message_pack_put(out, messages) != 0;
-    connection_wrote_bodies(connection, failed, body_bytes);
+    connection_wrote_messages(connection, failed, count, body_bytes);
 }
 
 static void on_end(void *owner, enum end_reason reason)
