@@ -60,7 +60,9 @@ static int print_setting(const char *key, const struct settings *settings, struc
     if (row && row->effect != EFFECT_DERIVED)
         return print_text(text, setting_print(settings, row, text) != 0 ||
                                     buffer_append_string(text, "\n") != 0);
-    fprintf(stderr, "msgserverd: --setting: there is no key '%s'\n", key);
+    fprintf(stderr,
+            "msgserverd: --setting: there is no key '%s' with a value; msgserverd -T shows all\n",
+            key);
     return EXIT_USAGE;
 }
 

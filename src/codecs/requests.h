@@ -95,13 +95,15 @@ const struct frame_rule *request_rule(uint16_t type);
     OUTCOME(FORWARDED, "forwarded", "Handed to a MAGE host, which does not answer.")               \
     OUTCOME(NO_SESSION, "noSession", "No such session: it was never created, or it ended.")        \
     OUTCOME(OVER_LIMIT, "overLimit",                                                               \
-            "The mailbox or the host is full (server.limits); nothing was stored.")                \
+            "No room: server.limits.sessions, server.limits.hostBytes or server.store.size is "    \
+            "reached; nothing was stored.")                                                        \
     OUTCOME(HOST_GONE, "hostGone", "The session's home host cannot be reached.")                   \
     OUTCOME(TIMED_OUT, "timedOut", "The home host did not answer; it may have been stored.")       \
     OUTCOME(EXISTS, "exists", "A session with this key exists already.")                           \
     OUTCOME(INVALID_KEY, "invalidSessionKey", "Not a session key: expected actor:secret~home.")    \
     OUTCOME(KEY_REUSED, "keyReused",                                                               \
-            "This idempotencyKey was used for other messages; nothing was stored.")
+            "This idempotencyKey was used for other messages, or with another ttl, replaceKey "    \
+            "or receipt; nothing was stored.")
 
 #define OUTCOME_ENUM(NAME, code, sentence) OUTCOME_##NAME,
 enum outcome { OUTCOMES(OUTCOME_ENUM) OUTCOME_COUNT };
@@ -113,7 +115,8 @@ const char *outcome_sentence(enum outcome outcome);
 #define LIMITS(LIMIT)                                                                              \
     LIMIT(NONE, "", "")                                                                            \
     LIMIT(MAILBOX, "mailbox",                                                                      \
-          "The session's mailbox is full (server.limits.mailbox…); nothing was stored.")           \
+          "The session's mailbox has no room for it (server.limits.mailbox…); nothing was "      \
+          "stored.")                                                                               \
     LIMIT(HOST, "host",                                                                            \
           "The host's memory for messages is used up (server.limits.hostBytes); nothing was "      \
           "stored.")                                                                               \

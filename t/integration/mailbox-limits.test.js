@@ -56,7 +56,7 @@ for (const [what, limits, room] of LIMITS) {
                 const [result] = await backend.send(key, body(n));
                 if (result.outcome === 'overLimit') {
                     assert.equal(result.limit, 'mailbox');
-                    assert.match(result.message, /mailbox is full/);
+                    assert.match(result.message, /mailbox has no room/);
                     refused += 1;
                 }
             }

@@ -172,7 +172,7 @@ static void answer_wrong_method(struct exchange *exchange, struct slice path)
                      ROUTES[i].method);
     }
     char message[128];
-    snprintf(message, sizeof message, "This path takes only the method%s.", strchr(allow, ' '));
+    snprintf(message, sizeof message, "This path takes only%s.", strchr(allow, ' '));
     size_t len = strlen(allow);
     snprintf(allow + len, sizeof allow - len, "\r\n");
     answer_error_with(exchange, ERROR_STATUSES[API_METHOD_NOT_ALLOWED],

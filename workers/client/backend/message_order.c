@@ -45,7 +45,7 @@ static int add_body(struct message_order *order, struct slice body, uint64_t max
     if (!json_check_message(body, &wrong))
         return refuse(error, API_BAD_MESSAGE,
                       "Message %" PRIu32 " is no array of events like [[\"name\",{\"any\":"
-                      "\"data\"}]]: %s at its byte %zu.",
+                      "\"data\"}]]: %s (at its byte %zu).",
                       order->body_count + 1, wrong.what, wrong.offset);
     if (put_slice(&order->bodies, body) != 0)
         return refuse(error, API_NO_MEMORY, "Out of memory; nothing was done.");
