@@ -9,8 +9,8 @@
  *
  * Numbers are u64; all of them are big-endian, so that keys sort. A session's record comes right
  * before its messages, and these before its keys. Every value starts with a checksum over key and
- * value, because LMDB has none. Bodies are cut into parts that fit into LMDB's own pages, so that
- * the store never needs a run of free pages for one. */
+ * value, because LMDB has none. Bodies are cut into parts of one page each, so that the store never
+ * needs a run of free pages for one. */
 #ifndef MSGSERVER_STORE_RECORDS_H
 #define MSGSERVER_STORE_RECORDS_H
 
@@ -24,8 +24,10 @@ enum {
     RECORD_PART_KEY = RECORD_SESSION_KEY + 8 + 2,
     RECORD_KEY_MAX = RECORD_SESSION_KEY + 1 + STORED_KEY_MAX,
     RECORD_MAX = 4096, /* a value that is no part */
-    /* What follows the checksum in a part; two of them and their keys fill a page of 4096 bytes. */
-    PART_MAX = 1984,
+    /* What follows the checksum in a part. A value of more than half a page gets pages of its own
+     * from LMDB: with its checksum and LMDB's header this one fills exactly one, so that no run of
+     * pages is needed, and none is left half empty. */
+    PART_MAX = 4096 - 16 - RECORD_SUM_BYTES,
 };
 #define RECORD_ID_END (UINT64_C(0xff) << 56)
 

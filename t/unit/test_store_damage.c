@@ -137,7 +137,7 @@ static void put_raw(const struct record_key *name, struct buffer *value)
 /* Receipts 4 and 5; session 3 with counts 10 + 2 and the messages 13 (three parts), 14 and 15. */
 static void make_sound_store(void)
 {
-    static char body[5000];
+    static char body[2 * PART_MAX + 1000];
     fixture_files("store.mdb", true);
     open_store();
     struct stored_session session = {.number = 3,
