@@ -124,7 +124,7 @@ int store_compact(const struct store_directory *directory, uint64_t size,
 {
     struct compaction compaction = {
         .directory = directory, .before = before, .fd = -1, .why = why, .why_room = why_room};
-    uint64_t needed = before->taken_pages * before->page_bytes;
+    uint64_t needed = before->used_pages * before->page_bytes; /* the new file has no holes */
     compaction.size = size > 0 ? size : before->file_bytes;
     *after = (struct store_findings){0};
     if (compaction.size < needed)
