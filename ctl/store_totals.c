@@ -26,7 +26,7 @@ struct store_totals store_totals_read(const struct store_findings *findings,
         if (!totals.known)
             break;
         take(&totals, name, value);
-        if (each)
+        if (each && !slice_starts_with(name, ".")) /* the relay's own */
             each(context, name, value);
     }
     totals.balanced = totals.accepted == totals.confirmed + findings->messages + totals.dropped;

@@ -131,6 +131,10 @@ test('look-up of one message', async () => {
         await backend.deleteSession(key);
         assert.equal((await state(3)).body.outcome, 'sessionDeleted');
         assert.equal((await state(2)).status, 404);
+        for (const bad of ['x', '', '1.5', '18446744073709551616']) {
+            const { status, body: { error } } = await state(bad);
+            assert.deepEqual([status, error.code], [400, 'badRequest'], bad);
+        }
         assert.equal((await state(1, key.replace(/:.*~/, ':zz~'))).status, 404);
     });
 });

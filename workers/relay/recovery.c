@@ -21,8 +21,9 @@ static const enum metric TOTALS[] = {
     METRIC_REPEATED,          METRIC_RECEIPTS,
 };
 enum { TOTALS_COUNT = sizeof TOTALS / sizeof *TOTALS };
-static const char RECEIPTS_EPOCH[] = "receipts_epoch", RECEIPTS_NEXT[] = "receipts_next";
-static const char BOOT[] = "boot", CLOSED[] = "closed";
+/* What is no figure; the dot keeps it apart from those. */
+static const char RECEIPTS_EPOCH[] = ".receipts_epoch", RECEIPTS_NEXT[] = ".receipts_next";
+static const char BOOT[] = ".boot", CLOSED[] = ".closed";
 
 struct recovery {
     struct relay *relay;

@@ -203,28 +203,34 @@ static void answer_message_state(struct exchange *exchange, struct slice payload
     answer_json(exchange, 200, &body);
 }
 
-/* "KEY/messages/ID": cuts it after the key and returns true. No key ends like this. */
-static bool take_message_id(struct slice *rest, uint64_t *id)
+/* "KEY/messages/ID": cuts it after the key, and gives the rest. False for a key alone, which has a
+ * colon after its last slash. */
+static bool take_message_id(struct slice *rest, struct slice *id)
 {
     static const char MIDDLE[] = "/messages/";
     const size_t middle = sizeof MIDDLE - 1;
     const char *slash = memrchr(rest->data, '/', rest->len);
     size_t len = slash ? (size_t)(slash + 1 - rest->data) : 0;
+    *id = slice_of(rest->data + len, rest->len - len);
     if (len < middle || memcmp(rest->data + len - middle, MIDDLE, middle) != 0 ||
-        parse_u64(slice_of(rest->data + len, rest->len - len), id) != 0)
+        (id->len > 0 && memchr(id->data, ':', id->len)) || memmem(id->data, id->len, "%3", 2))
         return false;
     rest->len = len - middle;
     return true;
 }
 
-static void read_message(struct exchange *exchange, struct slice rest, uint64_t id)
+static void read_message(struct exchange *exchange, struct slice rest, struct slice id)
 {
     struct session_key key;
     struct buffer payload = {0};
+    struct frame_read_message read;
     if (!key_in_path(exchange, rest, &key))
         return;
-    struct frame_read_message read = {slice_from_string(key.address), id};
-    if (put_read_message_fields(&payload, &read) != 0)
+    read.address = slice_from_string(key.address);
+    if (parse_u64(id, &read.id) != 0)
+        answer_error(exchange, API_BAD_REQUEST,
+                     "The ID of a message is a number, as in /sessions/KEY/messages/12.");
+    else if (put_read_message_fields(&payload, &read) != 0)
         answer_failure(exchange, REQUEST_NO_MEMORY);
     else
         relay_call(exchange, slice_from_string(key.home), FRAME_READ_MESSAGE, &payload,
@@ -235,7 +241,7 @@ void sessions_read(struct exchange *exchange, struct slice rest)
 {
     struct session_key key;
     struct buffer payload = {0};
-    uint64_t id;
+    struct slice id;
     if (take_message_id(&rest, &id)) {
         read_message(exchange, rest, id);
         return;
