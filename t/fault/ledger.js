@@ -2,6 +2,7 @@
 // The totals of /status, compared with what all sessions that ever were add up to. Of a session that
 // ended while something of it was under way only bounds are known: the totals decide, once.
 
+const { droppedOf } = require('../integration/lib/backend');
 const { expect } = require('./model');
 
 const CAUSES = ['expired', 'deleted', 'broken'];
@@ -11,10 +12,6 @@ const COUNTERS = ['accepted', 'confirmed', 'sessions_created', ...CAUSES.flatMap
 const sumOf = (list, member) => list.reduce((sum, one) => sum + one[member], 0);
 const exactly = (number) => [number, number];
 const plus = ([low, high], [more, most]) => [low + more, high + most];
-
-function droppedIn(status) {
-    return Object.entries(status).filter(([name]) => name.startsWith('dropped_')).reduce((sum, [, count]) => sum + count, 0);
-}
 
 class Ledger {
     constructor() {
@@ -47,7 +44,7 @@ class Ledger {
     check(status, sessions) {
         const within = (what, is, [least, most]) => expect(is >= least && is <= most,
             () => `${what} is ${is}, and not ${least === most ? least : `from ${least} to ${most}`}`);
-        expect(status.accepted === status.confirmed + status.pending + droppedIn(status),
+        expect(status.accepted === status.confirmed + status.pending + droppedOf(status),
             () => `the totals do not balance: ${JSON.stringify(status)}`);
         for (const name of COUNTERS) {
             expect(status[name] >= (this.last[name] || 0), () => `${name} fell from ${this.last[name]} to ${status[name]}`);

@@ -9,18 +9,8 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { newClient } = require('./lib/clients');
 const { Raw } = require('./lib/raw');
-const { Server, freePort, get } = require('./lib/server');
+const { Server, freePort, get, withServer } = require('./lib/server');
 const { until } = require('./lib/wait');
-
-async function withServer(config, work, options) {
-    const server = await Server.start(config, options);
-    try {
-        await work(server, server.backend);
-        assert.equal(server.exit, null);
-    } finally {
-        await server.dispose();
-    }
-}
 
 // A confirmation of everything in a pack must fit into a request head or a WebSocket message, or the
 // client would be refused and get the same pack for ever.

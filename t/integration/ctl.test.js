@@ -9,6 +9,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
+const { droppedOf } = require('./lib/backend');
 const { Random } = require('./lib/random');
 const { BUILD, OBEDIENT, Server, get } = require('./lib/server');
 const { until } = require('./lib/wait');
@@ -84,8 +85,7 @@ async function fill(server) {
     const status = await backend.status();
     const sessions = await Promise.all([ann, bob, dan].map((key) => backend.session(key)));
     const { receipts } = await backend.must('GET', '/receipts');
-    const dropped = Object.entries(status).filter(([name]) => name.startsWith('dropped_')).reduce((sum, [, n]) => sum + n, 0);
-    return { keys: [ann, bob, dan], status, sessions, receipts, dropped };
+    return { keys: [ann, bob, dan], status, sessions, receipts, dropped: droppedOf(status) };
 }
 
 async function filled(t, config) {

@@ -4,20 +4,10 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { Server, get } = require('./lib/server');
+const { get, withServer } = require('./lib/server');
 const { until } = require('./lib/wait');
 
 const query = (parameters) => new URLSearchParams(parameters).toString();
-
-async function withServer(config, work) {
-    const server = await Server.start(config);
-    try {
-        await work(server, server.backend);
-        assert.equal(server.exit, null);
-    } finally {
-        await server.dispose();
-    }
-}
 
 // Everything that waits, as a poll gives it; confirms it when asked to.
 async function poll(server, key, confirmIds) {
@@ -25,14 +15,6 @@ async function poll(server, key, confirmIds) {
         transport: 'shortpolling', sessionKey: key, ...(confirmIds ? { confirmIds } : {}),
     })}`);
     return body === '' ? {} : JSON.parse(body);
-}
-
-async function balanced(backend) {
-    const status = await backend.status();
-    const dropped = Object.entries(status).filter(([name]) => name.startsWith('dropped_'))
-        .reduce((sum, [, count]) => sum + count, 0);
-    assert.equal(status.accepted, status.confirmed + status.pending + dropped);
-    return status;
 }
 
 // What a pack says was dropped for want of room.
@@ -63,7 +45,7 @@ for (const [what, limits, room] of LIMITS) {
             assert.equal(refused, 25 - room);
             const pack = await poll(server, key);
             assert.equal(25 - Object.keys(pack).length, refused);
-            const status = await balanced(backend);
+            const status = await backend.balanced();
             assert.equal(status.refused_mailbox_full, refused);
             assert.equal((await backend.session(key)).pending, room);
             await poll(server, key, Object.keys(pack).join());
@@ -87,7 +69,7 @@ for (const [what, limits, room] of LIMITS) {
             assert.deepEqual(Object.keys(pack).map(Number), Array.from({ length: 25 }, (_, i) => i + 1));
             assert.deepEqual(noticed(pack), [dropped]);
             assert.equal(Object.values(pack).filter(([event]) => event && event[0] === 'n').length, room);
-            const status = await balanced(backend);
+            const status = await backend.balanced();
             assert.equal(status.dropped_mailbox_full, dropped);
             const session = await backend.session(key);
             assert.equal(session.overflowed, dropped);
@@ -95,7 +77,7 @@ for (const [what, limits, room] of LIMITS) {
             assert.equal(session.pending, room);
             // Once confirmed it is over; the total stays.
             assert.deepEqual(await poll(server, key, '25'), {});
-            assert.equal((await balanced(backend)).confirmed, room);
+            assert.equal((await backend.balanced()).confirmed, room);
             for (let n = 0; n < room + 2; n += 1) {
                 await backend.send(key, body(n));
             }
@@ -121,7 +103,7 @@ test('the age of the oldest message: refused or dropped, as the policy says', as
         const key = await backend.createSession('bob');
         await backend.send(key, [['a']], [['b']]);
         const status = await until('they are dropped', async () => {
-            const figures = await balanced(backend);
+            const figures = await backend.balanced();
             return figures.dropped_age === 2 && figures;
         });
         assert.equal(status.pending, 0);
@@ -143,14 +125,14 @@ test('the host is full: refused or dropped, as the policy says', async () => {
             }
         }
         assert.ok(refused > 10);
-        assert.equal((await balanced(backend)).refused_host_full, refused);
+        assert.equal((await backend.balanced()).refused_host_full, refused);
     });
     await withServer({ limits: { ...config, hostPolicy: 'dropOldest' } }, async (server, backend) => {
         const keys = await Promise.all(['a', 'b'].map((actor) => backend.createSession(actor)));
         for (let n = 0; n < 40; n += 1) {
             assert.equal((await backend.send(keys[n % 2], message))[0].outcome, 'queued');
         }
-        const status = await balanced(backend);
+        const status = await backend.balanced();
         assert.ok(status.dropped_host_full > 10);
         const sessions = await Promise.all(keys.map((key) => backend.session(key)));
         assert.equal(sessions[0].overflowed + sessions[1].overflowed, status.dropped_host_full);
@@ -173,7 +155,7 @@ test('the store is full: senders are told, what was stored stays, and work goes 
         });
         assert.equal(refused.limit, 'store');
         assert.match(refused.message, /store is full/);
-        const status = await balanced(backend);
+        const status = await backend.balanced();
         assert.equal(status.refused_store_full, 1);
         assert.ok(status.store_used_bytes > 8 * 1024 * 1024 && status.store_size_bytes === 16 * 1024 * 1024);
         let received = 0;
@@ -199,7 +181,7 @@ test('a message with a time to live is gone when it is over, and its ID is not',
         assert.deepEqual(await poll(server, key), { 1: [['kept']], 2: [], 3: [['long']] });
         assert.equal((await backend.session(key)).pending, 2);
         assert.deepEqual(await poll(server, key, '3'), {});
-        const status = await balanced(backend);
+        const status = await backend.balanced();
         assert.equal(status.confirmed, 2);
         assert.equal((await backend.session(key)).overflowed, 0);
     });
@@ -222,7 +204,7 @@ test('a replaceKey: the newest of what was not sent yet', async () => {
         assert.deepEqual((await tick(4)).results[0].ids, [3]);
         const session = await backend.session(key);
         assert.deepEqual([session.lastId, session.accepted, session.replaced, session.pending], [3, 5, 2, 3]);
-        assert.equal((await balanced(backend)).dropped_replaced, 2);
+        assert.equal((await backend.balanced()).dropped_replaced, 2);
         const several = await backend.call('POST', '/messages', { to: key, messages: [[['a']], [['b']]], replaceKey: 'k' });
         assert.equal(several.status, 400);
         assert.match(several.text, /replaceKey.* takes one message/);

@@ -5,20 +5,10 @@ const assert = require('node:assert/strict');
 const http = require('node:http');
 const { test } = require('node:test');
 const { Random } = require('./lib/random');
-const { Server, alive, children, get } = require('./lib/server');
+const { alive, children, get, withServer } = require('./lib/server');
 const { until } = require('./lib/wait');
 
 const query = (parameters) => new URLSearchParams(parameters).toString();
-
-async function withServer(config, work) {
-    const server = await Server.start(config);
-    try {
-        await work(server, server.backend);
-        assert.equal(server.exit, null);
-    } finally {
-        await server.dispose();
-    }
-}
 
 const confirm = (server, key, id) => get(`${server.url}?${query({ transport: 'shortpolling', sessionKey: key, confirmIds: id })}`);
 const poll = (server, key) => get(`${server.url}?${query({ transport: 'shortpolling', sessionKey: key })}`);

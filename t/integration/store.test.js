@@ -59,14 +59,6 @@ class Load {
     }
 }
 
-async function balanced(server) {
-    const figures = await server.backend.status();
-    const dropped = figures.dropped_expired + figures.dropped_deleted + figures.dropped_broken;
-    assert.strictEqual(figures.accepted, figures.confirmed + figures.pending + dropped,
-        `accepted ${figures.accepted}, confirmed ${figures.confirmed}, pending ${figures.pending}, dropped ${dropped}`);
-    return figures;
-}
-
 // Everything that was accepted is there, also what no answer told of.
 async function settled(t, swarm, server, load) {
     await load.stop();
@@ -77,7 +69,7 @@ async function settled(t, swarm, server, load) {
     }
     await swarm.settle();
     await until('nothing is left', async () => (await server.backend.status()).pending === 0);
-    const figures = await balanced(server);
+    const figures = await server.backend.balanced();
     assert.ok(figures.accepted >= load.queued, `${figures.accepted} of ${load.queued}`);
     assert.deepStrictEqual(swarm.members.filter((member) => member.inbox.unset), []);
     t.diagnostic(`${load.queued} queued, ${load.failed} refused or not answered, ${figures.accepted} accepted`);
@@ -105,7 +97,7 @@ test('the relay is killed under load: no session ends, and nothing is lost', asy
         process.kill(relay, 'SIGKILL');
         await until('there is a new relay', () => !alive(relay) && server.pids('relay-worker').length === 1, 20000);
         await grown(load, 100);
-        await balanced(server);
+        await server.backend.balanced();
     }
     await settled(t, swarm, server, load);
 });
@@ -133,7 +125,7 @@ for (const durability of ['process', 'disk']) {
             await grown(load, 100 + random.below(200));
             await killEverything(server);
             await server.start();
-            await balanced(server);
+            await server.backend.balanced();
         }
         await grown(load, 100);
         await settled(t, swarm, server, load);
@@ -161,7 +153,7 @@ test('what nobody fetched is there after a restart, IDs go on, and expiry and de
     const [result] = await server.backend.send(key, [['three']]);
     assert.deepStrictEqual(result.ids, [3]);
     await until('the brief one expires', async () => (await server.backend.status()).dropped_expired === 1, 20000);
-    assert.strictEqual((await balanced(server)).accepted, 5);
+    assert.strictEqual((await server.backend.balanced()).accepted, 5);
 });
 
 test('a damaged store is set aside, and the server starts', async (t) => {
@@ -212,5 +204,5 @@ test('a full store refuses senders, loses nothing, and goes on when there is roo
     await server.backend.deleteSession(key);
     const next = await server.backend.createSession('bob');
     await until('there is room', async () => (await server.backend.send(next, body))[0].outcome === 'queued');
-    await balanced(server);
+    await server.backend.balanced();
 });

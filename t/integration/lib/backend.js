@@ -3,6 +3,11 @@
 
 const http = require('http');
 
+// All that was dropped, for whatever reason.
+function droppedOf(status) {
+    return Object.entries(status).filter(([name]) => name.startsWith('dropped_')).reduce((sum, [, count]) => sum + count, 0);
+}
+
 class Backend {
     constructor(socketPath, options = {}) {
         this.socketPath = socketPath;
@@ -76,6 +81,16 @@ class Backend {
         return answer.text.trim().split('\n').map((line) => JSON.parse(line));
     }
 
+    // The figures, whose accounts must balance: nothing is lost in silence.
+    async balanced() {
+        const status = await this.status();
+        const told = status.confirmed + status.pending + droppedOf(status);
+        if (status.accepted !== told) {
+            throw new Error(`accepted ${status.accepted}, accounted for ${told}: ${JSON.stringify(status)}`);
+        }
+        return status;
+    }
+
     broadcast(message) {
         return this.must('POST', '/broadcast', { message });
     }
@@ -89,4 +104,4 @@ class Backend {
     }
 }
 
-module.exports = { Backend };
+module.exports = { Backend, droppedOf };

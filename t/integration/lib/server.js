@@ -190,6 +190,19 @@ class Server {
     }
 }
 
+// A server for `work(server, backend)`, gone afterwards; it must have lived until then.
+async function withServer(config, work, options) {
+    const server = await Server.start(config, options);
+    try {
+        await work(server, server.backend);
+        if (server.exit) {
+            throw new Error(`msgserverd ended by itself: ${JSON.stringify(server.exit)}`);
+        }
+    } finally {
+        await server.dispose();
+    }
+}
+
 // One request to the client listener: {status, headers, body}.
 function get(url, options = {}) {
     return new Promise((resolve, reject) => {
@@ -205,4 +218,4 @@ function get(url, options = {}) {
     });
 }
 
-module.exports = { BUILD, OBEDIENT, SANITIZED, Server, alive, children, freePort, get };
+module.exports = { BUILD, OBEDIENT, SANITIZED, Server, alive, children, freePort, get, withServer };
