@@ -1,10 +1,9 @@
 'use strict';
-// Receipts, idempotency keys: what a sender learns of its messages, also when things die meanwhile.
+// Receipts: what a sender learns of its messages, also when things die meanwhile.
 
 const assert = require('node:assert/strict');
 const http = require('node:http');
 const { test } = require('node:test');
-const { Random } = require('./lib/random');
 const { alive, children, get, withServer } = require('./lib/server');
 const { until } = require('./lib/wait');
 
@@ -194,86 +193,5 @@ test('receipts that are not kept any more are said to be lost', async () => {
             assert.equal(status, 400, bad);
             assert.match(text, /must be|accepted are/);
         }
-    });
-});
-
-test('every message sent three times with its idempotency key, over cut connections and relay kills: one copy per mailbox', async (t) => {
-    const random = new Random();
-    t.diagnostic(`SEED=${random.seed}`);
-    await withServer({}, async (server) => {
-        const keys = [];
-        for (let i = 0; i < 20; i += 1) {
-            keys.push(await server.backend.createSession(`player-${i}`, { ttl: '1h' }));
-        }
-        const MESSAGES = 400;
-        const ids = new Map(); // what was answered, per message and recipient
-        let answers = 0;
-        let repeated = 0;
-        const send = async (n) => {
-            const order = { to: [keys[n % 20], keys[(n * 7 + 3) % 20]], message: [['n', n]], idempotencyKey: `order-${n}` };
-            const cut = random.chance(0.2);
-            const answer = await new Promise((resolve) => {
-                const request = http.request({ socketPath: server.backendSocket, method: 'POST', path: '/messages', agent: false }, (response) => {
-                    let text = '';
-                    response.on('data', (data) => { text += data; });
-                    response.on('error', () => resolve(null));
-                    response.on('end', () => resolve(response.statusCode === 200 ? JSON.parse(text) : null));
-                });
-                request.on('error', () => resolve(null));
-                request.end(JSON.stringify(order), () => cut && setImmediate(() => request.destroy()));
-            });
-            (answer ? answer.results : []).forEach((result, i) => {
-                if (result.outcome !== 'queued') {
-                    return;
-                }
-                answers += 1;
-                repeated += result.repeated ? 1 : 0;
-                const name = `${n} ${i}`;
-                assert.deepEqual(result.ids, ids.get(name) || result.ids, `message ${name} got another ID`);
-                ids.set(name, result.ids);
-            });
-            return answer && answer.results.every((result) => result.outcome === 'queued');
-        };
-        const sendThrice = async (n) => {
-            for (let tries = 0, answered = 0; tries < 3 || answered === 0; tries += 1) {
-                answered += await send(n) ? 1 : 0;
-            }
-        };
-        let kills = 0;
-        let done = false;
-        const killer = (async () => {
-            while (!done && kills < 3) {
-                const before = ids.size;
-                await until('some were sent', () => done || ids.size >= before + 60, 30000);
-                if (!done) {
-                    await killRelay(server);
-                    kills += 1;
-                }
-            }
-        })();
-        for (let n = 0; n < MESSAGES; n += 8) {
-            await Promise.all(Array.from({ length: 8 }, (_, i) => sendThrice(n + i)));
-        }
-        done = true;
-        await killer;
-        const copies = new Map();
-        for (const key of keys) {
-            const { body } = await poll(server, key);
-            for (const [[, n]] of Object.values(JSON.parse(body))) {
-                copies.set(`${n} ${key}`, (copies.get(`${n} ${key}`) || 0) + 1);
-            }
-        }
-        const expected = new Set();
-        for (let n = 0; n < MESSAGES; n += 1) {
-            expected.add(`${n} ${keys[n % 20]}`);
-            expected.add(`${n} ${keys[(n * 7 + 3) % 20]}`);
-        }
-        assert.deepEqual([...copies.values()].filter((count) => count !== 1), []);
-        assert.equal(copies.size, expected.size);
-        t.diagnostic(`${MESSAGES} messages, ${copies.size} copies in 20 mailboxes, ${answers} answers, ${repeated} of them repetitions, ${kills} relay kills`);
-        const [{ outcome, message }] = (await server.backend.must('POST', '/messages',
-            { to: keys[0], message: [['other']], idempotencyKey: 'order-0' })).results;
-        assert.equal(outcome, 'keyReused');
-        assert.match(message, /used for other messages/);
     });
 });
