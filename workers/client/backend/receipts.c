@@ -236,7 +236,8 @@ static void answer_failed(struct receipt_reader *reader, enum request_failure fa
     if (buffer_printf(&body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
                       gone ? outcome_code(OUTCOME_HOST_GONE)
                            : api_error_code(ANSWERS[failure].error),
-                      gone ? outcome_sentence(OUTCOME_HOST_GONE) : ANSWERS[failure].sentence) == 0)
+                      gone ? "The host that \\\"home\\\" names cannot be reached."
+                           : ANSWERS[failure].sentence) == 0)
         answer_list(reader, gone ? 502 : ANSWERS[failure].status, &body);
     else
         connection_wrote(reader->connection, true);
