@@ -14,7 +14,8 @@
 #include "base/units.h"
 #include "codecs/settings.h"
 
-enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20, SAME_NAME_MAX = 100 };
+enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20, SAME_NAME_MAX = 100, BLOCK_BYTES = 64 << 10 };
+static const off_t LOOKED_THROUGH_MAX = (off_t)4 << 30;
 
 int store_directory_find(struct store_directory *directory, const char *configured)
 {
@@ -110,6 +111,41 @@ void store_directory_close(struct store_directory *directory)
     directory->lock = -1;
 }
 
+static bool is_zero(const char *bytes, size_t len)
+{
+    return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
+}
+
+/* Where the file's last block begins that holds anything; looks at LOOKED_THROUGH_MAX bytes of its
+ * end at most, as a start waits for this. */
+static off_t end_of_contents(int fd, off_t size)
+{
+    char block[BLOCK_BYTES];
+    off_t end = size;
+    while (end > 0 && size - end < LOOKED_THROUGH_MAX) {
+        off_t from = (end - 1) / BLOCK_BYTES * BLOCK_BYTES;
+        ssize_t len = pread(fd, block, (size_t)(end - from), from);
+        if (len != end - from || !is_zero(block, (size_t)len))
+            break;
+        end = from;
+    }
+    return end;
+}
+
+/* Gives the disk back the room at the end that was taken in advance and never used: the file's
+ * bytes stay the same. Where the file system cannot, the file keeps its room. */
+static void give_back_unused(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    off_t end = size > 0 ? end_of_contents(fd, size) : size;
+    if (end < size &&
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, size - end) != 0)
+        LOG_DEBUG("store-keeps-room", "file=%s errno=%d", path, errno);
+    if (fd >= 0)
+        close(fd);
+}
+
 int store_set_aside(const struct store_directory *directory, const char *label, const char *reason,
                     char *why, size_t why_room)
 {
@@ -124,6 +160,7 @@ int store_set_aside(const struct store_directory *directory, const char *label, 
         snprintf(why, why_room, "the store cannot be set aside as %s: %s", aside, strerror(errno));
         return -1;
     }
+    give_back_unused(aside);
     LOG_ERROR("store-set-aside", "why=\"%s\" kept_as=%s action=\"starting with an empty store\"",
               reason, aside);
     return 0;

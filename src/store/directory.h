@@ -34,7 +34,8 @@ void store_directory_close(struct store_directory *directory);
 /* The file that a compaction writes before it takes the place of the store's. */
 void store_compacting_path(const struct store_directory *directory, char path[PATH_MAX]);
 
-/* Renames the file to store.<label>-<UTC time> and logs that. Returns 0, or -1 with `why` filled.
+/* Renames the file to store.<label>-<UTC time>, gives back the disk's room that it never used, and
+ * logs that. Returns 0, or -1 with `why` filled.
  */
 int store_set_aside(const struct store_directory *directory, const char *label, const char *reason,
                     char *why, size_t why_room);

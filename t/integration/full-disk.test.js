@@ -138,7 +138,7 @@ test('a damaged store keeps its room when it is set aside: the new one is smalle
     await disk.server.start();
     await disk.server.stop();
     const file = fs.openSync(path.join(disk.store, 'store.mdb'), 'r+');
-    fs.writeSync(file, Buffer.alloc(8192, 'damage'), 0, 8192, 0);
+    fs.writeSync(file, Buffer.alloc(16 * MIB, 'damage')); // all of its room is used
     fs.closeSync(file);
     await disk.server.start();
     const aside = disk.files().find((name) => /^store\.damaged-/.test(name));
@@ -156,6 +156,28 @@ test('a damaged store keeps its room when it is set aside: the new one is smalle
     await disk.server.stop();
     await disk.server.start();
     assert.equal((await disk.server.backend.status()).store_size_bytes, 16 * MIB);
+    assert.deepEqual(await poll(disk.server, key), { 1: [['one']] });
+});
+
+test('a store that is set aside gives back what it never used', { skip }, async (t) => {
+    const disk = new Disk(t, '24m');
+    await disk.server.start();
+    const key = await disk.server.backend.createSession('bob');
+    await disk.server.backend.send(key, [['one']]);
+    await disk.server.stop();
+    const { config } = disk.server;
+    disk.server.config = { ...config, mmrp: { clusterId: 'another-host:1' } };
+    await disk.server.start();
+    const aside = disk.files().find((name) => /^store\.other-host-/.test(name));
+    const { size, blocks } = fs.statSync(path.join(disk.store, aside));
+    assert.equal(size, 16 * MIB);
+    assert.ok(blocks * 512 < MIB, `${blocks} blocks`);
+    assert.equal((await disk.server.backend.status()).store_size_bytes, 16 * MIB);
+    // Put back, it is what it was.
+    await disk.server.stop();
+    fs.renameSync(path.join(disk.store, aside), path.join(disk.store, 'store.mdb'));
+    disk.server.config = config;
+    await disk.server.start();
     assert.deepEqual(await poll(disk.server, key), { 1: [['one']] });
 });
 

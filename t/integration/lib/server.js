@@ -122,6 +122,7 @@ class Server {
                 PATH: process.env.PATH,
                 MSGSERVER_LIBEXECDIR: BUILD,
                 RUNTIME_DIRECTORY: this.directory,
+                STATE_DIRECTORY: this.directory,
                 ASAN_OPTIONS: 'abort_on_error=1',
                 ...(this.options.env || {}),
             },
