@@ -138,6 +138,7 @@ static void pack(struct mesh *to, const struct mesh *from, const struct envelope
     struct slice back[ENVELOPE_ROUTE_MAX + 1] = {mesh_cluster_id(from)};
     bool tracked = envelope->flags & ENVELOPE_TRACK_ROUTE;
     memcpy(back + 1, envelope->return_route, sizeof envelope->return_route);
+    put_slice(&packed, mesh_cluster_id(from));
     put_u8(&packed, (uint8_t)envelope->type);
     put_u8(&packed, envelope->flags);
     pack_list(&packed, envelope->route + 1, envelope->route_len - 1);
@@ -156,11 +157,12 @@ static size_t unpack_list(struct frame_reader *reader, struct slice *items, size
     return count;
 }
 
-static struct envelope unpack(struct slice packed)
+static struct envelope unpack(struct slice packed, struct slice *sender)
 {
     static struct slice messages[MESSAGES];
     struct frame_reader reader = reader_of(packed);
     struct envelope envelope = {.messages = messages};
+    *sender = get_slice(&reader);
     envelope.type = (enum envelope_type)get_u8(&reader);
     envelope.type_name = slice_from_string(TYPE_NAMES[envelope.type]);
     envelope.flags = get_u8(&reader);
@@ -172,8 +174,9 @@ static struct envelope unpack(struct slice packed)
 
 static void deliver(struct mesh *mesh, struct slice packed)
 {
-    struct envelope envelope = unpack(packed);
-    mesh->handlers->on_envelope(mesh->context, &envelope);
+    struct slice sender;
+    struct envelope envelope = unpack(packed, &sender);
+    mesh->handlers->on_envelope(mesh->context, sender, &envelope);
 }
 
 size_t fake_mesh_pump(void)
@@ -204,8 +207,9 @@ size_t fake_mesh_waiting(const struct mesh *mesh)
 bool fake_mesh_connect_waits(const struct mesh *mesh)
 {
     struct frame_reader reader = reader_of(buffer_slice(&mesh->inbox));
+    struct slice sender;
     while (reader_left(&reader) > 0)
-        if (unpack(get_slice(&reader)).type == ENVELOPE_CONNECT)
+        if (unpack(get_slice(&reader), &sender).type == ENVELOPE_CONNECT)
             return true;
     return false;
 }
@@ -213,7 +217,8 @@ bool fake_mesh_connect_waits(const struct mesh *mesh)
 /* The hop of the attachment that an envelope is about; empty for a confirmation. */
 static struct slice subject(struct slice packed)
 {
-    struct envelope envelope = unpack(packed);
+    struct slice sender;
+    struct envelope envelope = unpack(packed, &sender);
     switch (envelope.type) {
     case ENVELOPE_CONNECT:
         return envelope.return_route[envelope.return_route_len - 1];
@@ -363,6 +368,19 @@ static char *next_part(char **rest)
 
 void fake_mesh_receive(struct mesh *mesh, const char *line)
 {
+    fake_mesh_receive_from(mesh, mesh->peers[0].id, line);
+}
+
+static void receive_envelope(struct mesh *mesh, const char *sender, const struct envelope *envelope)
+{
+    mesh->handlers->on_envelope(mesh->context,
+                                envelope->return_route_len > 0 ? envelope->return_route[0]
+                                                               : slice_from_string(sender),
+                                envelope);
+}
+
+void fake_mesh_receive_from(struct mesh *mesh, const char *sender, const char *line)
+{
     struct slice messages[64];
     char *copy = strdup(line), *rest = copy;
     char *route = strchr(copy, ' ');
@@ -382,11 +400,31 @@ void fake_mesh_receive(struct mesh *mesh, const char *line)
     envelope.return_route_len = split(back, ",", envelope.return_route, ENVELOPE_ROUTE_MAX);
     if (envelope.return_route_len > 0)
         envelope.flags = ENVELOPE_TRACK_ROUTE;
-    mesh->handlers->on_envelope(mesh->context, &envelope);
+    receive_envelope(mesh, sender, &envelope);
     free(copy);
 }
 
 void fake_mesh_receive_envelope(struct mesh *mesh, const struct envelope *envelope)
 {
-    mesh->handlers->on_envelope(mesh->context, envelope);
+    receive_envelope(mesh, mesh->peers[0].id, envelope);
+}
+
+void mesh_complain(struct mesh *mesh, struct slice sender, const struct envelope *envelope,
+                   const char *why)
+{
+    (void)mesh, (void)sender, (void)envelope, (void)why;
+}
+
+void mesh_each_peer(const struct mesh *mesh,
+                    void (*each)(void *context, const struct mesh_peer_report *report),
+                    void *context)
+{
+    for (size_t i = 0; i < PEERS; i++) {
+        const struct fake_peer *peer = &mesh->peers[i];
+        struct mesh_peer_report report = {.id = slice_from_string(peer->id),
+                                          .state = peer->state.up ? "up" : "connecting",
+                                          .is_msgserver = peer->state.is_msgserver};
+        if (peer->id[0])
+            each(context, &report);
+    }
 }

@@ -27,8 +27,11 @@ void fake_mesh_lose(struct mesh *mesh);
 /* Whether one of them is a connect. */
 bool fake_mesh_connect_waits(const struct mesh *mesh);
 
-/* An envelope arrives. `line` is like a line of the journal, with messages joined by semicolons. */
+/* An envelope arrives, from whom its return route begins with, else from
+ * `sender`, else from the first peer. `line` is
+ * like a line of the journal, with messages joined by semicolons. */
 void fake_mesh_receive(struct mesh *mesh, const char *line);
+void fake_mesh_receive_from(struct mesh *mesh, const char *sender, const char *line);
 void fake_mesh_receive_envelope(struct mesh *mesh, const struct envelope *envelope);
 
 #endif

@@ -25,8 +25,9 @@ static void append_frame(char *text, struct slice frame)
     append(text, frame.len ? frame : SLICE_LITERAL("<>"));
 }
 
-static void on_envelope(void *context, const struct envelope *envelope)
+static void on_envelope(void *context, struct slice sender, const struct envelope *envelope)
 {
+    (void)sender;
     struct node *node = context;
     if (node->envelope_count < NODE_ENVELOPES_MAX) {
         char *text = node->envelopes[node->envelope_count], meta[64];

@@ -9,23 +9,31 @@ static struct node node;
 static struct mage mage;
 static char text[NODE_TEXT_MAX];
 
-#define OUR_JSON                                                                                   \
-    "{\"clusterId\":\"A:1\",\"identity\":\"A:1\",\"isRelay\":true,\"isClient\":false,"             \
-    "\"server\":\"msgserver\"}"
-#define MAGE_JSON "{\"clusterId\":\"B:1\",\"identity\":\"B:1\",\"isRelay\":true,\"isClient\":false}"
+#define OUR_JSON_OF(id, version)                                                                   \
+    "{\"clusterId\":\"" id "\",\"identity\":\"" id "\",\"isRelay\":true,\"isClient\":false,"       \
+    "\"server\":\"msgserver\",\"software\":\"" PACKAGE_VERSION "\",\"game\":\"msgserver\","        \
+    "\"version\":\"" version "\"}"
+#define OUR_JSON OUR_JSON_OF("A:1", "0.0.0")
+static const struct service SERVICE = {"msgserver", "0.0.0"};
+#define OUR_B_JSON OUR_JSON_OF("B:1", "0.0.0")
+#define MAGE_JSON  "{\"clusterId\":\"B:1\",\"identity\":\"B:1\",\"isRelay\":true,\"isClient\":false}"
 
 START_TEST(handshakes_as_text)
 {
     struct buffer json = {0};
     struct handshake handshake;
-    ck_assert_int_eq(handshake_write(SLICE_LITERAL("A:1"), &json), 0);
+    ck_assert_int_eq(handshake_write(SLICE_LITERAL("A:1"), &SERVICE, &json), 0);
     ck_assert_slice_eq(buffer_slice(&json), OUR_JSON);
-    ck_assert_int_eq(handshake_read(buffer_slice(&json), &handshake), 0);
-    ck_assert(handshake.is_relay && handshake.is_msgserver);
+    ck_assert_int_eq(handshake_read(buffer_slice(&json), &SERVICE, &handshake), 0);
+    ck_assert(handshake.is_relay && handshake.is_msgserver && !handshake.is_foreign);
+    ck_assert_str_eq(handshake.software, PACKAGE_VERSION);
     ck_assert_str_eq(handshake.cluster_id, "A:1");
     buffer_free(&json);
-    ck_assert_int_eq(handshake_read(SLICE_LITERAL(MAGE_JSON), &handshake), 0);
-    ck_assert(handshake.is_relay && !handshake.is_msgserver);
+    ck_assert_int_eq(handshake_read(SLICE_LITERAL(MAGE_JSON), &SERVICE, &handshake), 0);
+    ck_assert(handshake.is_relay && !handshake.is_msgserver && !handshake.is_foreign);
+    ck_assert_int_eq(handshake_read(SLICE_LITERAL(OUR_JSON_OF("A:1", "1")), &SERVICE, &handshake),
+                     0);
+    ck_assert(handshake.is_foreign);
 
     static const char *const BAD[] = {
         "",
@@ -41,7 +49,8 @@ START_TEST(handshakes_as_text)
         "{\"clusterId\":1,\"identity\":1,\"isRelay\":true}",
         "{\"clusterId\":\"B\\u0000:1\",\"identity\":\"B:1\",\"isRelay\":true}"};
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
-        ck_assert_msg(handshake_read(slice_from_string(BAD[i]), &handshake) == -1, "%s", BAD[i]);
+        ck_assert_msg(handshake_read(slice_from_string(BAD[i]), &SERVICE, &handshake) == -1, "%s",
+                      BAD[i]);
 }
 END_TEST
 
@@ -185,20 +194,62 @@ START_TEST(only_announced_hosts_broadcast_and_ask)
 }
 END_TEST
 
-#define OUR_B_JSON                                                                                 \
-    "{\"clusterId\":\"B:1\",\"identity\":\"B:1\",\"isRelay\":true,\"isClient\":false,"             \
-    "\"server\":\"msgserver\"}"
-
 /* It lost its connection to us, and with it what it had attached for us; ours to it stands. */
 START_TEST(a_host_of_ours_that_connects_anew_is_told_of)
 {
     become_peers(0);
-    raw_send(mage.dealer, "A:1|<>|" OUR_B_JSON "|<>|B:1|1mmrp.handshake");
+    raw_send(mage.router, "A:1|A:1|<>|" OUR_B_JSON "|<>|B:1|1mmrp.handshake");
     WAIT_FOR(mesh_peer(node.mesh, SLICE_LITERAL("B:1")).is_msgserver);
+    raw_send(mage.dealer, "A:1|<>|" OUR_B_JSON "|<>|B:1|1mmrp.handshake");
+    ck_assert_str_eq(raw_receive(mage.dealer, text), "<>|" OUR_JSON "|<>|A:1|1mmrp.handshake");
     unsigned ups = node.ups;
     raw_send(mage.dealer, "A:1|<>|" OUR_B_JSON "|<>|B:1|1mmrp.handshake");
     WAIT_FOR(node.ups == ups + 1);
     ck_assert_uint_eq(node.downs, 0);
+    part();
+}
+END_TEST
+
+/* Whoever reaches the port may say that it is B. What B is, only B's own address tells. */
+START_TEST(a_handshake_under_anothers_name_changes_nothing)
+{
+    become_peers(0);
+    void *thief = zmq_socket(mage.context, ZMQ_DEALER);
+    int none = 0;
+    zmq_setsockopt(thief, ZMQ_LINGER, &none, sizeof none);
+    zmq_setsockopt(thief, ZMQ_ROUTING_ID, "B:1", 3);
+    ck_assert_int_eq(zmq_connect(thief, node.uri), 0);
+    raw_send(thief, "A:1|<>|" OUR_B_JSON "|<>|B:1|1mmrp.handshake");
+    ck_assert_str_eq(raw_receive(thief, text), "<>|" OUR_JSON "|<>|A:1|1mmrp.handshake");
+    ck_assert(!mesh_peer(node.mesh, SLICE_LITERAL("B:1")).is_msgserver);
+    /* B hears us, and is heard, by our connection to it. */
+    ck_assert_int_eq(send_text(&node, "B:1", "x", "", ENVELOPE_SEND, 0), 0);
+    ck_assert_str_eq(raw_receive(mage.router, text), "A:1|B:1|<>|x|<>|0msgServer.send");
+    raw_send(mage.router, "A:1|A:1|<>|y|<>|0msgServer.send");
+    WAIT_FOR(node_got(&node, "<>|y|<>|0 msgServer.send"));
+    ck_assert(!raw_receive_now(thief, text));
+    zmq_close(thief);
+    part();
+}
+END_TEST
+
+/* One address that two versions have in turn: they never become peers. */
+START_TEST(a_host_of_another_version_is_refused)
+{
+    become_peers(0);
+    raw_send(mage.router, "A:1|A:1|<>|" OUR_JSON_OF("B:1", "9") "|<>|B:1|1mmrp.handshake");
+    WAIT_FOR(!node_sees(&node, "B:1"));
+    uint64_t strangers = mesh_counters(node.mesh).strangers;
+    raw_send(mage.dealer, "A:1|<>|" OUR_JSON_OF("B:1", "9") "|<>|B:1|1mmrp.handshake");
+    ck_assert_str_eq(
+        raw_receive(mage.dealer, text),
+        "<>|Host unreachable|mmrp.handshake|" OUR_JSON_OF("B:1", "9") "|<>|"
+                                                                      "0mmrp.sendError");
+    raw_send(mage.dealer, "A:1|<>|m|<>|0msgServer.send");
+    raw_send(mage.router, "A:1|A:1|*:c|<>|m|<>|0msgServer.broadcast");
+    WAIT_FOR(mesh_counters(node.mesh).strangers == strangers + 3);
+    ck_assert_int_eq(send_text(&node, "B:1", "x", "", ENVELOPE_SEND, 0), -1);
+    ck_assert_uint_eq(node.envelope_count, 0);
     part();
 }
 END_TEST
@@ -366,6 +417,8 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, nobody_speaks_without_a_handshake);
     tcase_add_test(cases, only_announced_hosts_broadcast_and_ask);
     tcase_add_test(cases, a_host_of_ours_that_connects_anew_is_told_of);
+    tcase_add_test(cases, a_handshake_under_anothers_name_changes_nothing);
+    tcase_add_test(cases, a_host_of_another_version_is_refused);
     tcase_add_test(cases, only_so_many_are_known_by_handshake_alone);
     tcase_add_test(cases, malformed_multiparts_do_not_stop_the_reading);
     tcase_add_test(cases, a_host_that_does_not_read_fills_its_outbox_only);

@@ -580,7 +580,7 @@ START_TEST(clients_of_a_mage_host_attach_here)
     expect_sent(&home, "msgServer.messagepack host-m:9,host-m:9:4:0 | sess/bob:x | \n");
     fake_mesh_receive(mesh, "msgServer.connect  | sess/bob:x;never | host-m:9,host-m:9:4:0");
     ck_assert_uint_eq(figure(&home, METRIC_ATTACHED_STREAM), 1);
-    fake_mesh_receive(mesh, "msgServer.disconnect  | sess/bob:x");
+    fake_mesh_receive_from(mesh, "host-m:9", "msgServer.disconnect  | sess/bob:x");
     ck_assert_uint_eq(figure(&home, METRIC_ATTACHED_STREAM), 0);
     ck_assert_uint_eq(figure(&home, METRIC_REFUSED_INVALID), 1);
     stop();

@@ -103,9 +103,9 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
     }
 }
 
-static void on_envelope(void *context, const struct envelope *envelope)
+static void on_envelope(void *context, struct slice sender, const struct envelope *envelope)
 {
-    routing_on_envelope(context, envelope);
+    routing_on_envelope(context, sender, envelope);
 }
 
 static void on_peer(void *context, struct slice cluster_id, bool up, bool is_msgserver)

@@ -16,7 +16,8 @@ enum { REQUEST_TOKEN_ROOM = 64 };
 /* "<cluster ID>:<handle>", the last hop of a route to one of our attachments. */
 enum { HOP_ROOM = 160 };
 
-void routing_on_envelope(struct relay *relay, const struct envelope *envelope);
+/* `sender`: as in mesh_handlers.on_envelope. */
+void routing_on_envelope(struct relay *relay, struct slice sender, const struct envelope *envelope);
 
 /* All return 0, or -1 with errno as mesh_send() has it. */
 

@@ -18,14 +18,11 @@
 #include "workers/relay/routing_names.h"
 #include "workers/relay/session_messages.h"
 
-static void malformed(struct relay *relay, const struct envelope *envelope, const char *why)
+static void malformed(struct relay *relay, struct slice sender, const struct envelope *envelope,
+                      const char *why)
 {
-    static struct log_limit limit;
-    uint64_t suppressed;
     metric_add(&relay->metrics, METRIC_MALFORMED, 1);
-    if (log_limit_pass(&limit, 1000, &suppressed))
-        LOG_WARNING("envelope-malformed", "type=%s why=\"%s\" suppressed=%llu",
-                    LOG_TEXT(envelope->type_name), why, (unsigned long long)suppressed);
+    mesh_complain(relay->mesh, sender, envelope, why);
 }
 
 static void stale(struct relay *relay)
@@ -56,7 +53,8 @@ static bool is_address_of(const struct attachment *attachment, struct slice addr
 
 /* The same, when the envelope's first message is that attachment's address: handles can be guessed,
  * addresses cannot. */
-static struct attachment *addressed_attachment(struct relay *relay, const struct envelope *envelope)
+static struct attachment *addressed_attachment(struct relay *relay, struct slice sender,
+                                               const struct envelope *envelope)
 {
     struct attachment *attachment = named_attachment(relay, envelope);
     if (!attachment) {
@@ -64,7 +62,7 @@ static struct attachment *addressed_attachment(struct relay *relay, const struct
         return NULL;
     }
     if (!is_address_of(attachment, envelope->messages[0])) {
-        malformed(relay, envelope, "the address is not the attachment's");
+        malformed(relay, sender, envelope, "the address is not the attachment's");
         return NULL;
     }
     return attachment;
@@ -159,11 +157,11 @@ static void attach_peer_client(struct relay *relay, struct session *session,
     delivery_attach(relay, attachment, session, 0);
 }
 
-static void on_connect(struct relay *relay, const struct envelope *envelope)
+static void on_connect(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
     struct connect connect;
     if (!read_connect(envelope, &connect)) {
-        malformed(relay, envelope, "no style, no return route or a broken number");
+        malformed(relay, sender, envelope, "no style, no return route or a broken number");
         return;
     }
     struct session *session = session_here(relay, envelope->messages[0]);
@@ -183,23 +181,24 @@ static void on_connect(struct relay *relay, const struct envelope *envelope)
         attach_peer_client(relay, session, envelope, &connect);
 }
 
-/* Ours names the attachment by its last hop. A MAGE host names only the address, and the envelope
- * does not say who sent it: it can only mean a client of a MAGE host. */
-static bool may_disconnect(struct relay *relay, const struct attachment *attachment,
-                           const struct envelope *envelope)
+/* Ours names the attachment by its last hop. A MAGE host names only the address: it can only mean a
+ * client that it has itself. */
+static bool may_disconnect(const struct relay *relay, const struct attachment *attachment,
+                           struct slice sender, const struct envelope *envelope)
 {
     const struct return_route *route = attachment->route;
     if (!route)
         return false;
     if (envelope->message_count > 1)
         return slice_equal(route->hops[route->len - 1], envelope->messages[1]);
-    return !mesh_peer(relay->mesh, route->hops[0]).is_msgserver;
+    return slice_equal(route->hops[0], sender) && !mesh_peer(relay->mesh, sender).is_msgserver;
 }
 
-static void on_disconnect(struct relay *relay, const struct envelope *envelope)
+static void on_disconnect(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
     struct session *session = session_here(relay, envelope->messages[0]);
-    if (session && session->attachment && may_disconnect(relay, session->attachment, envelope))
+    if (session && session->attachment &&
+        may_disconnect(relay, session->attachment, sender, envelope))
         attachment_close(relay, session->attachment);
     else
         stale(relay);
@@ -211,8 +210,9 @@ static bool is_acceptable(const struct relay *relay, struct slice body)
     return body.len <= relay->settings->limit_message_bytes && json_check_message(body, &error);
 }
 
-static void on_send(struct relay *relay, const struct envelope *envelope)
+static void on_send(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
+    (void)sender;
     size_t count = envelope->message_count - 1;
     struct session *session = session_here(relay, envelope->messages[0]);
     if (!session) {
@@ -239,8 +239,9 @@ static void on_send(struct relay *relay, const struct envelope *envelope)
         delivery_run(relay, session->attachment);
 }
 
-static void on_broadcast(struct relay *relay, const struct envelope *envelope)
+static void on_broadcast(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
+    (void)sender;
     for (size_t i = 0; i < envelope->message_count; i++) {
         if (is_acceptable(relay, envelope->messages[i]))
             broadcast_here(relay, envelope->messages[i]);
@@ -278,28 +279,29 @@ static bool read_confirm(struct relay *relay, struct slice text, struct session 
     return sound;
 }
 
-static void on_confirm(struct relay *relay, const struct envelope *envelope)
+static void on_confirm(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
     struct session *session;
     uint64_t highest;
     if (!read_confirm(relay, envelope->messages[0], &session, &highest))
-        malformed(relay, envelope, "not a confirmation");
+        malformed(relay, sender, envelope, "not a confirmation");
     else if (session)
         delivery_confirm(relay, session, highest);
     else
         stale(relay);
 }
 
-static void on_messagepack(struct relay *relay, const struct envelope *envelope)
+static void on_messagepack(struct relay *relay, struct slice sender,
+                           const struct envelope *envelope)
 {
-    struct attachment *attachment = addressed_attachment(relay, envelope);
+    struct attachment *attachment = addressed_attachment(relay, sender, envelope);
     if (attachment)
         remote_home_on_pack(relay, attachment, envelope);
 }
 
-static void on_host_gone(struct relay *relay, const struct envelope *envelope)
+static void on_host_gone(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
-    struct attachment *attachment = addressed_attachment(relay, envelope);
+    struct attachment *attachment = addressed_attachment(relay, sender, envelope);
     if (attachment)
         remote_home_on_end(relay, attachment,
                            envelope->message_count > 1 ? end_from_name(envelope->messages[1])
@@ -320,8 +322,9 @@ static bool read_operation(const struct slice *messages, uint16_t *operation, st
 }
 
 /* error | type | the messages of what came back */
-static void on_send_error(struct relay *relay, const struct envelope *envelope)
+static void on_send_error(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
+    (void)sender;
     struct attachment *attachment = named_attachment(relay, envelope);
     struct slice type = envelope->messages[1];
     uint16_t operation;
@@ -338,7 +341,7 @@ static void on_send_error(struct relay *relay, const struct envelope *envelope)
                   LOG_TEXT(type));
 }
 
-static void on_request(struct relay *relay, const struct envelope *envelope)
+static void on_request(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
     uint16_t operation;
     struct slice payload;
@@ -347,7 +350,7 @@ static void on_request(struct relay *relay, const struct envelope *envelope)
     if (envelope->return_route_len > 0 && read_operation(envelope->messages, &operation, &payload))
         replied = requests_answer(relay, operation, payload, false, &reply);
     if (replied == 0) {
-        malformed(relay, envelope, "not a request");
+        malformed(relay, sender, envelope, "not a request");
     } else {
         struct envelope answer = {.type = ENVELOPE_REPLY,
                                   .type_name =
@@ -362,17 +365,17 @@ static void on_request(struct relay *relay, const struct envelope *envelope)
     buffer_free(&reply);
 }
 
-static void on_reply(struct relay *relay, const struct envelope *envelope)
+static void on_reply(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
     uint16_t operation;
     struct slice payload;
     if (!read_operation(envelope->messages, &operation, &payload) ||
         !requests_on_reply(relay, envelope->messages[0], operation, payload))
-        malformed(relay, envelope, "not a reply");
+        malformed(relay, sender, envelope, "not a reply");
 }
 
 static const struct {
-    void (*handle)(struct relay *, const struct envelope *);
+    void (*handle)(struct relay *, struct slice sender, const struct envelope *);
     size_t messages_min;
 } HANDLERS[ENVELOPE_TYPE_COUNT] = {
     [ENVELOPE_CONNECT] = {on_connect, 2},     [ENVELOPE_DISCONNECT] = {on_disconnect, 1},
@@ -382,12 +385,12 @@ static const struct {
     [ENVELOPE_REQUEST] = {on_request, 3},     [ENVELOPE_REPLY] = {on_reply, 3},
 };
 
-void routing_on_envelope(struct relay *relay, const struct envelope *envelope)
+void routing_on_envelope(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
     if (!HANDLERS[envelope->type].handle)
-        malformed(relay, envelope, "unknown type");
+        malformed(relay, sender, envelope, "unknown type");
     else if (envelope->message_count < HANDLERS[envelope->type].messages_min)
-        malformed(relay, envelope, "messages are missing");
+        malformed(relay, sender, envelope, "messages are missing");
     else
-        HANDLERS[envelope->type].handle(relay, envelope);
+        HANDLERS[envelope->type].handle(relay, sender, envelope);
 }

@@ -6,13 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/invariant.h"
 #include "codecs/frame.h"
 #include "workers/relay/mesh/handshake.h"
 #include "workers/relay/mesh/routing.h"
 #include "workers/relay/mesh/sockets.h"
 
-enum { MESH_MAGIC = 0x6d657368, FRAME_BYTES_FLOOR = 64 << 20 };
+enum { MESH_MAGIC = 0x6d657368, FRAME_BYTES_FLOOR = 64 << 20, UNANNOUNCED_LOG_MS = 1000 };
 
 static const char URI_SCHEME[] = "tcp://";
 
@@ -64,8 +65,10 @@ struct peer *mesh_meet_peer(struct mesh *mesh, struct slice id)
         return peer;
     make_room_for_unannounced(mesh);
     peer = add_peer(mesh, id);
-    if (peer)
-        LOG_INFO("peer-unannounced", "peer=%s", peer->id);
+    uint64_t suppressed;
+    if (peer && log_limit_pass(&mesh->unannounced_log, UNANNOUNCED_LOG_MS, &suppressed))
+        LOG_INFO("peer-unannounced", "peer=%s suppressed=%llu", peer->id,
+                 (unsigned long long)suppressed);
     return peer;
 }
 
@@ -182,7 +185,10 @@ static int name_ourselves(struct mesh *mesh, const struct settings *settings, ch
         snprintf(why, why_room, "\"%s\" is not a cluster ID", mesh->id);
         return -1;
     }
-    if (handshake_write(slice_from_string(mesh->id), &mesh->handshake) != 0) {
+    mesh->service.game = strdup(settings->service_name);
+    mesh->service.version = strdup(settings->service_version);
+    if (!mesh->service.game || !mesh->service.version ||
+        handshake_write(slice_from_string(mesh->id), &mesh->service, &mesh->handshake) != 0) {
         snprintf(why, why_room, "out of memory");
         return -1;
     }
@@ -241,6 +247,8 @@ void mesh_close(struct mesh *mesh)
     }
     router_socket_close(mesh->router);
     buffer_free(&mesh->handshake);
+    free((char *)mesh->service.game);
+    free((char *)mesh->service.version);
     mesh->magic = 0;
     free(mesh);
 }
@@ -447,4 +455,24 @@ struct mesh_counters mesh_counters(const struct mesh *mesh)
         counters.outbox_bytes += peer->outbox.bytes;
     }
     return counters;
+}
+
+void mesh_each_peer(const struct mesh *mesh,
+                    void (*each)(void *context, const struct mesh_peer_report *report),
+                    void *context)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    for (const struct peer *peer = mesh->peers; peer; peer = peer->hh.next) {
+        struct mesh_peer_report report = {.id = peer_id(peer),
+                                          .uri = slice_from_string(peer->uri),
+                                          .software = slice_from_string(peer->software),
+                                          .state = peer_state_name(peer->state),
+                                          .is_msgserver = peer->is_msgserver,
+                                          .state_ms = now_ms - peer->state_since_ms,
+                                          .heard_ms = now_ms - peer->heard_ms,
+                                          .outbox_count = peer->outbox.count,
+                                          .outbox_bytes = peer->outbox.bytes,
+                                          .counters = peer->counters};
+        each(context, &report);
+    }
 }

@@ -17,8 +17,10 @@ struct mesh;
 struct mesh_handlers {
     /* An envelope for us: our identity is consumed, and what is left of the route is empty or one
      * entry that names an attachment of ours ("<cluster ID>:<handle>"). Valid during the call.
-     * Handshakes are not passed on. Broadcasts were already forwarded as their route says. */
-    void (*on_envelope)(void *context, const struct envelope *envelope);
+     * Handshakes are not passed on. Broadcasts were already forwarded as their route says.
+     * `sender`: the peer that it came from, or ourselves when it is an envelope of ours that could
+     * not be delivered. */
+    void (*on_envelope)(void *context, struct slice sender, const struct envelope *envelope);
     /* A peer turned reachable (`up`), after its handshake; or unreachable. `is_msgserver`: it
      * answers msgserver.request; called again when that turns out later, and when a host of ours
      * that was up connected anew: what it had attached for us is over. What an unreachable peer
@@ -68,28 +70,61 @@ uint32_t mesh_broadcast(struct mesh *mesh, struct slice body, uint32_t *failed);
 void mesh_hold(struct mesh *mesh);
 void mesh_release(struct mesh *mesh);
 
-/* MESH_COUNTER (name, text): totals since mesh_open(), and what is now. */
-#define MESH_COUNTERS(COUNTER)                                                                     \
-    COUNTER(received, "envelopes that arrived for this host or its clients")                       \
+/* An envelope of `sender` makes no sense here, and `why`: counted, and logged once per peer and
+ * minute. */
+void mesh_complain(struct mesh *mesh, struct slice sender, const struct envelope *envelope,
+                   const char *why);
+
+/* COUNTER (name, text): what is counted for each peer as well, since it became known. */
+#define MESH_PEER_COUNTERS(COUNTER)                                                                \
+    COUNTER(received, "envelopes that arrived for this host, its clients or other peers")          \
     COUNTER(sent, "envelopes handed to ZeroMQ")                                                    \
+    COUNTER(retried, "envelopes that ZeroMQ did not take at once")                                 \
+    COUNTER(outbox_full, "envelopes refused: the peer's queue was full")                           \
+    COUNTER(lost, "queued envelopes given up: the peer became unreachable")                        \
+    COUNTER(malformed, "multiparts dropped: not an MMRP envelope, or nothing it can mean here")    \
+    COUNTER(strangers, "envelopes dropped: the sender is no peer, or no peer may send that")       \
+    COUNTER(unroutable, "envelopes that could not be passed on")
+
+/* COUNTER (name, text): totals since mesh_open(), and what is now. */
+#define MESH_COUNTERS(COUNTER)                                                                     \
+    MESH_PEER_COUNTERS(COUNTER)                                                                    \
     COUNTER(forwarded, "envelopes passed on to another peer")                                      \
     COUNTER(handshakes_sent, "handshakes sent")                                                    \
     COUNTER(handshakes_received, "handshakes accepted")                                            \
-    COUNTER(malformed, "multiparts dropped: not an MMRP envelope, or nothing it can mean here")    \
-    COUNTER(strangers, "envelopes dropped: the sender is no peer")                                 \
-    COUNTER(unroutable, "envelopes that could not be passed on")                                   \
     COUNTER(send_errors, "mmrp.sendError sent back")                                               \
-    COUNTER(outbox_full, "envelopes refused: the peer's queue was full")                           \
-    COUNTER(lost, "queued envelopes given up: the peer became unreachable")                        \
     COUNTER(peers, "peers known")                                                                  \
     COUNTER(peers_up, "peers reachable")                                                           \
     COUNTER(outbox_bytes, "bytes in the queues of all peers")
 
-struct mesh_counters {
 #define MESH_COUNTER_MEMBER(name, text) uint64_t name;
-    MESH_COUNTERS(MESH_COUNTER_MEMBER)
-#undef MESH_COUNTER_MEMBER
+struct mesh_peer_counters {
+    MESH_PEER_COUNTERS(MESH_COUNTER_MEMBER)
 };
+struct mesh_counters {
+    MESH_COUNTERS(MESH_COUNTER_MEMBER)
+};
+#undef MESH_COUNTER_MEMBER
 struct mesh_counters mesh_counters(const struct mesh *mesh);
+
+/* One peer, as an operator wants to see it. Slices are valid during the call. */
+struct mesh_peer_report {
+    struct slice id;
+    struct slice uri;      /* empty while discovery has not announced it */
+    struct slice software; /* what its handshake says that it runs; empty when it says nothing */
+    const char *state;     /* "unannounced", "connecting", "connected" (no handshake yet) or "up" */
+    bool is_msgserver;
+    uint64_t state_ms; /* for how long it has been in this state */
+    uint64_t heard_ms; /* how long ago an envelope of it arrived, or it became known */
+    uint64_t rtt_us;   /* of our connection to it, smoothed by the kernel; 0: not known */
+    uint64_t outbox_count;
+    uint64_t outbox_bytes;
+    struct mesh_peer_counters counters;
+};
+
+/* Calls `each` for every peer, in the order in which they became known. */
+void mesh_each_peer(const struct mesh *mesh,
+                    void (*each)(void *context, const struct mesh_peer_report *report),
+                    void *context);
 
 #endif

@@ -17,6 +17,7 @@ struct mesh {
     char id[CLUSTER_ID_MAX + 1];
     char bind_host[256];
     uint16_t port;
+    struct service service; /* freed with the mesh */
     struct buffer handshake;
     struct router_socket *router; /* NULL in a mesh of one */
 
@@ -28,9 +29,10 @@ struct mesh {
     struct mesh_counters counters;
     unsigned in_handlers; /* callbacks of ours that run: nothing may be freed */
 
-    struct log_limit malformed_log;
-    struct log_limit stranger_log;
-    struct log_limit unroutable_log;
+    /* Of all whom discovery does not know: a stranger chooses its identity, and could fill the log
+     * under many. */
+    struct complaint_limits complaints;
+    struct log_limit unannounced_log;
 };
 
 static inline struct slice mesh_own_id(const struct mesh *mesh)

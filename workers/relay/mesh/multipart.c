@@ -83,6 +83,15 @@ struct multipart *multipart_readdressed(const struct multipart *original, struct
     return m;
 }
 
+int multipart_readdress(struct multipart *m, struct slice first)
+{
+    zmq_msg_t frame;
+    if (zmq_msg_init_size(&frame, first.len) != 0)
+        return -1;
+    memcpy(zmq_msg_data(&frame), first.data, first.len);
+    return zmq_msg_move(&m->frames[0], &frame);
+}
+
 void multipart_clear(struct multipart *m)
 {
     for (size_t i = 0; i < m->count; i++)

@@ -16,6 +16,7 @@ struct multipart {
     size_t count;
     size_t capacity;
     size_t bytes;  /* of all frames */
+    bool retried;  /* a socket did not take it at once */
     bool overlong; /* more than ENVELOPE_FRAMES_MAX came: the rest was thrown away */
 };
 
@@ -23,6 +24,9 @@ struct multipart *multipart_from_envelope(const struct envelope *envelope);
 /* The same frames with another first one; bodies are shared, not copied. */
 struct multipart *multipart_readdressed(const struct multipart *original, struct slice first);
 /* Both return NULL with errno ENOMEM. */
+/* Puts `first` in the place of the first frame; `bytes` stays what its outbox counted. Returns 0,
+ * or -1 with errno ENOMEM. */
+int multipart_readdress(struct multipart *multipart, struct slice first);
 
 /* Closes the frames; memory of a usual size is kept for the next message. */
 void multipart_clear(struct multipart *multipart);

@@ -1,16 +1,19 @@
 #include "workers/relay/mesh/peer.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/log.h"
+#include "base/random.h"
+#include "workers/relay/mesh/peer_outbox.h"
 #include "workers/relay/mesh/sockets.h"
 
 enum {
     RECEIVED_PER_ROUND = 64,
-    SENT_PER_ROUND = 256,
     HANDSHAKE_ATTEMPTS = 100 /* MMRP fact */
 };
 
@@ -19,121 +22,15 @@ static const double HANDSHAKE_INTERVAL_S = 0.2; /* MMRP fact */
  * takes first should be a handshake. */
 static const double HANDSHAKE_REPEAT_S = (MESH_HEARTBEAT_TTL_MS + 1000) / 1e3;
 static const double OPEN_RETRY_S = 1.0;
-/* A ROUTER is always writable to poll, so its outboxes are tried by time. */
-static const double ROUTER_RETRY_S = 0.02;
+
+/* No cluster ID has it. */
+static const char IDENTITY_MARK = '~';
 
 static void change_state(struct peer *peer, enum peer_event event);
 
-/* --- outbox -------------------------------------------------------------------------- */
-
-static void *outgoing_socket(const struct peer *peer)
+static bool is_linked(enum peer_state state)
 {
-    return peer->by_router ? peer->shared->router : sockets_handle(peer->dealer);
-}
-
-static void watch_outbox(struct peer *peer)
-{
-    bool waiting = peer->outbox.count > 0;
-    if (peer->dealer)
-        zmq_watcher_want(&peer->watcher,
-                         waiting && !peer->by_router ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN);
-    if (waiting && peer->by_router)
-        ev_timer_again(peer->shared->loop, &peer->router_retry);
-    else
-        ev_timer_stop(peer->shared->loop, &peer->router_retry);
-}
-
-static void fail_outbox(struct peer *peer)
-{
-    struct outbox failed = peer->outbox;
-    peer->outbox = (struct outbox){0};
-    watch_outbox(peer);
-    struct multipart *multipart;
-    while ((multipart = outbox_take(&failed)) != NULL) {
-        peer->shared->counters->lost++;
-        peer->shared->on_undelivered(peer->shared->mesh, multipart);
-        multipart_free(multipart);
-    }
-}
-
-static void tell_writable(struct peer *peer)
-{
-    if (!peer->refused_sender || !outbox_has_room_again(&peer->outbox))
-        return;
-    peer->refused_sender = false;
-    peer->shared->on_writable(peer->shared->mesh, peer);
-}
-
-static void flush_outbox(struct peer *peer, size_t most)
-{
-    for (size_t i = 0; i < most && peer->outbox.first && !peer->shared->holding; i++) {
-        enum multipart_sent sent = multipart_send(peer->outbox.first, outgoing_socket(peer));
-        if (sent == MULTIPART_BLOCKED)
-            break;
-        if (sent == MULTIPART_UNREACHABLE) {
-            fail_outbox(peer);
-            break;
-        }
-        if (sent == MULTIPART_SENT)
-            peer->shared->counters->sent++;
-        else
-            peer->shared->counters->lost++;
-        multipart_free(outbox_take(&peer->outbox));
-    }
-    watch_outbox(peer);
-    tell_writable(peer);
-}
-
-static void on_router_retry(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    (void)loop;
-    (void)events;
-    flush_outbox(timer->data, SENT_PER_ROUND);
-}
-
-static int put_in_outbox(struct peer *peer, struct multipart *multipart)
-{
-    if (!outbox_add(&peer->outbox, multipart)) {
-        peer->refused_sender = true;
-        peer->shared->counters->outbox_full++;
-        errno = EAGAIN;
-        return -1;
-    }
-    watch_outbox(peer);
-    return 0;
-}
-
-int peer_send(struct peer *peer, struct multipart *multipart)
-{
-    if (peer->outbox.first)
-        return put_in_outbox(peer, multipart); /* behind the others, by the same way */
-    if (peer->state != PEER_UP && !peer->introduced) {
-        errno = EHOSTUNREACH;
-        return -1;
-    }
-    peer->by_router = peer->state != PEER_UP;
-    if (peer->shared->holding)
-        return put_in_outbox(peer, multipart);
-    switch (multipart_send(multipart, outgoing_socket(peer))) {
-    case MULTIPART_SENT:
-        peer->shared->counters->sent++;
-        multipart_free(multipart);
-        return 0;
-    case MULTIPART_BLOCKED:
-        return put_in_outbox(peer, multipart);
-    case MULTIPART_UNREACHABLE:
-    case MULTIPART_BROKEN:
-        break;
-    }
-    errno = EHOSTUNREACH;
-    return -1;
-}
-
-/* As much as the socket takes: its mark bounds it. */
-void peer_flush(struct peer *peer)
-{
-    if (peer->outbox.first)
-        flush_outbox(peer, SIZE_MAX);
+    return state == PEER_CONNECTED || state == PEER_UP;
 }
 
 /* --- introduction -------------------------------------------------------------------- */
@@ -182,24 +79,90 @@ static void introduce_ourselves(struct peer *peer)
         LOG_WARNING("peer-handshake-unsent", "peer=%s", peer->id);
 }
 
+/* Whoever takes a peer's name at its other end of the wire cannot take this identity from it, nor
+ * mute it so: nobody else knows it. A MAGE host needs ours to be our cluster ID. */
+static bool private_identity(const struct peer *peer, char identity[PEER_IDENTITY_MAX + 1])
+{
+    uint64_t nonce;
+    if (!peer->is_msgserver)
+        return false;
+    random_bytes(&nonce, sizeof nonce);
+    struct slice own = peer->shared->own_id;
+    snprintf(identity, PEER_IDENTITY_MAX + 1, "%.*s%c%016" PRIx64, (int)own.len, own.data,
+             IDENTITY_MARK, nonce);
+    return true;
+}
+
+struct slice peer_id_of_identity(struct slice identity)
+{
+    const char *mark = identity.len > 0 ? memchr(identity.data, IDENTITY_MARK, identity.len) : NULL;
+    return mark ? slice_of(identity.data, (size_t)(mark - identity.data)) : identity;
+}
+
+static void reopen_soon(struct peer *peer)
+{
+    ev_timer_stop(peer->shared->loop, &peer->reopening);
+    ev_timer_set(&peer->reopening, 0., 0.);
+    ev_timer_start(peer->shared->loop, &peer->reopening);
+}
+
+/* A host of ours answers our handshake. One that does not is a MAGE host that came in its place,
+ * and does not know us under this identity. */
 static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
-    change_state(timer->data, PEER_INTRODUCED);
+    struct peer *peer = timer->data;
+    if (peer->dealer_is_private && !peer->answered) {
+        peer->is_msgserver = false;
+        reopen_soon(peer);
+    } else {
+        change_state(peer, PEER_INTRODUCED);
+    }
+}
+
+/* Returns whether it is of another kind than we thought. */
+static bool learn(struct peer *peer, const struct handshake *handshake)
+{
+    bool changed = peer->is_msgserver != handshake->is_msgserver;
+    peer->is_msgserver = handshake->is_msgserver;
+    memcpy(peer->software, handshake->software, sizeof peer->software);
+    if (peer->dealer_is_private && !peer->is_msgserver)
+        reopen_soon(peer);
+    return changed;
 }
 
 /* A host of ours that lost its connection to us, while ours to it lives, let go of our clients'
  * attachments; that it connected anew is all that tells us. (A MAGE host says nothing.) */
-void peer_handshaken(struct peer *peer, bool is_msgserver, bool by_its_own)
+void peer_came(struct peer *peer, const struct handshake *handshake, struct slice identity)
 {
-    bool changed = peer->is_msgserver != is_msgserver;
-    bool anew = peer->greeted && by_its_own && is_msgserver;
-    peer->is_msgserver = is_msgserver;
-    peer->greeted |= by_its_own;
     enum peer_state before = peer->state;
-    peer_heard(peer);
+    bool anew = peer->greeted && handshake->is_msgserver && peer->is_msgserver;
+    bool changed = !is_linked(before) && learn(peer, handshake);
+    peer->greeted = true;
+    if (identity.len <= PEER_IDENTITY_MAX) {
+        memcpy(peer->identity, identity.data, identity.len);
+        peer->identity[identity.len] = '\0';
+    }
+    peer->heard_ms = clock_monotonic_ms();
+    if (handshake->is_msgserver == peer->is_msgserver) /* else ours will be answered at once */
+        peer_heard(peer);
     if ((changed || anew) && before == PEER_UP)
+        peer->shared->on_change(peer->shared->mesh, peer, before);
+}
+
+void peer_answered(struct peer *peer, const struct handshake *handshake)
+{
+    enum peer_state before = peer->state;
+    peer->answered = true;
+    peer->foreign = handshake->is_foreign;
+    if (peer->foreign) {
+        peer_misplaced(peer);
+        return;
+    }
+    bool changed = learn(peer, handshake);
+    peer_heard(peer);
+    if (changed && before == PEER_UP)
         peer->shared->on_change(peer->shared->mesh, peer, before);
 }
 
@@ -242,7 +205,7 @@ static void on_dealer_ready(void *context, int events)
 {
     struct peer *peer = context;
     if (events & ZMQ_POLLOUT)
-        flush_outbox(peer, SENT_PER_ROUND);
+        peer_outbox_go_on(peer);
     if (events & ZMQ_POLLIN)
         read_dealer(peer);
 }
@@ -250,10 +213,10 @@ static void on_dealer_ready(void *context, int events)
 static void on_link(void *context, enum peer_link_event event)
 {
     struct peer *peer = context;
-    if (event == PEER_LINK_UP)
-        change_state(peer, PEER_LINKED);
-    else
-        change_state(peer, PEER_LOST);
+    change_state(peer, event == PEER_LINK_UP ? PEER_LINKED : PEER_LOST);
+    if (event == PEER_LINK_LOST && peer->state == PEER_CONNECTING && peer->is_msgserver &&
+        !peer->dealer_is_private)
+        reopen_soon(peer);
 }
 
 static void close_dealer(struct peer *peer)
@@ -267,7 +230,11 @@ static void close_dealer(struct peer *peer)
 static int open_dealer(struct peer *peer)
 {
     const struct peer_context *shared = peer->shared;
-    peer->dealer = sockets_dealer(shared->own_id, shared->frame_bytes_max);
+    char identity[PEER_IDENTITY_MAX + 1];
+    peer->dealer_is_private = private_identity(peer, identity);
+    peer->dealer =
+        sockets_dealer(peer->dealer_is_private ? slice_from_string(identity) : shared->own_id,
+                       shared->frame_bytes_max);
     if (peer->dealer &&
         peer_monitor_start(&peer->monitor, shared->loop, peer->dealer, on_link, peer) == 0 &&
         zmq_watcher_start(&peer->watcher, shared->loop, sockets_handle(peer->dealer),
@@ -286,6 +253,17 @@ static void open_or_retry(struct peer *peer)
         schedule_handshake(peer, OPEN_RETRY_S);
 }
 
+static void on_reopening(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct peer *peer = timer->data;
+    close_dealer(peer);
+    change_state(peer, PEER_LOST);
+    if (peer->state != PEER_GONE)
+        open_or_retry(peer);
+}
+
 static void on_handshake_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -299,9 +277,14 @@ static void on_handshake_due(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* --- states -------------------------------------------------------------------------- */
 
-static bool is_linked(enum peer_state state)
+const char *peer_state_name(enum peer_state state)
 {
-    return state == PEER_CONNECTED || state == PEER_UP;
+    static const char *const NAMES[] = {[PEER_UNANNOUNCED] = "unannounced",
+                                        [PEER_CONNECTING] = "connecting",
+                                        [PEER_CONNECTED] = "connected",
+                                        [PEER_UP] = "up",
+                                        [PEER_GONE] = "gone"};
+    return NAMES[state];
 }
 
 static enum peer_state state_after(const struct peer *peer, enum peer_event event)
@@ -332,6 +315,7 @@ static void enter_linked(struct peer *peer)
 {
     peer->handshake_attempts = 0;
     peer->handshake_sent = false;
+    peer->answered = false;
     introduce_ourselves(peer);
     ev_timer_stop(peer->shared->loop, &peer->grace);
     ev_timer_set(&peer->grace, PEER_GRACE_MS / 1e3, 0.);
@@ -354,12 +338,13 @@ static void change_state(struct peer *peer, enum peer_event event)
         enter_linked(peer);
     if (peer->state == before)
         return;
+    peer->state_since_ms = clock_monotonic_ms();
     if (is_linked(before) && !is_linked(peer->state))
         leave_linked(peer);
     if (peer->state == PEER_GONE || (before == PEER_UP && !peer->by_router))
-        fail_outbox(peer);
+        peer_outbox_fail(peer);
     peer->shared->on_change(peer->shared->mesh, peer, before);
-    tell_writable(peer);
+    peer_outbox_tell_writable(peer);
 }
 
 void peer_announce(struct peer *peer, struct slice uri)
@@ -398,11 +383,12 @@ struct peer *peer_new(const struct peer_context *shared, struct slice id)
     peer->shared = shared;
     memcpy(peer->id, id.data, id.len);
     peer->state = PEER_UNANNOUNCED;
-    peer->heard_ms = clock_monotonic_ms();
+    peer->heard_ms = peer->state_since_ms = clock_monotonic_ms();
     ev_timer_init(&peer->handshake_due, on_handshake_due, 0., 0.);
     ev_timer_init(&peer->grace, on_grace_over, 0., 0.);
-    ev_timer_init(&peer->router_retry, on_router_retry, 0., ROUTER_RETRY_S);
-    peer->handshake_due.data = peer->grace.data = peer->router_retry.data = peer;
+    ev_timer_init(&peer->reopening, on_reopening, 0., 0.);
+    peer->handshake_due.data = peer->grace.data = peer->reopening.data = peer;
+    peer_outbox_init(peer);
     return peer;
 }
 
@@ -410,10 +396,8 @@ void peer_free(struct peer *peer)
 {
     ev_timer_stop(peer->shared->loop, &peer->handshake_due);
     ev_timer_stop(peer->shared->loop, &peer->grace);
-    ev_timer_stop(peer->shared->loop, &peer->router_retry);
+    ev_timer_stop(peer->shared->loop, &peer->reopening);
     close_dealer(peer);
-    struct multipart *multipart;
-    while ((multipart = outbox_take(&peer->outbox)) != NULL)
-        multipart_free(multipart);
+    peer_outbox_close(peer);
     free(peer);
 }

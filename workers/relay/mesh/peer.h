@@ -12,15 +12,19 @@
 #ifndef MSGSERVER_RELAY_MESH_PEER_H
 #define MSGSERVER_RELAY_MESH_PEER_H
 
+#include "base/log.h"
 #include "base/table.h"
 #include "codecs/session_key.h"
+#include "workers/relay/mesh/handshake.h"
 #include "workers/relay/mesh/mesh.h"
 #include "workers/relay/mesh/outbox.h"
 #include "workers/relay/mesh/peer_monitor.h"
 
-enum { PEER_GRACE_MS = 2000, PEER_URI_MAX = 255 };
+enum { PEER_GRACE_MS = 2000, PEER_URI_MAX = 255, PEER_IDENTITY_MAX = CLUSTER_ID_MAX + 1 + 16 };
 
 enum peer_state { PEER_UNANNOUNCED, PEER_CONNECTING, PEER_CONNECTED, PEER_UP, PEER_GONE };
+/* In lower case. */
+const char *peer_state_name(enum peer_state state);
 
 enum peer_event {
     PEER_ANNOUNCED, /* discovery knows its address */
@@ -29,6 +33,11 @@ enum peer_event {
     PEER_LOST,      /* it is not any more */
     PEER_INTRODUCED,
     PEER_MISPLACED
+};
+
+/* One line a minute of each kind. */
+struct complaint_limits {
+    struct log_limit malformed, stranger, unroutable;
 };
 
 struct peer;
@@ -65,22 +74,36 @@ struct peer {
     bool announced;
     bool introduced; /* by a handshake or an envelope: stays so over reconnects */
     bool misplaced;
-    bool greeted; /* a handshake came by its own connection, once */
+    bool foreign;  /* of another game or version: it may send nothing */
+    bool greeted;  /* a handshake came by its own connection, once */
+    bool answered; /* one came by ours, since that was made */
     bool is_msgserver;
     bool refused_sender; /* peer_send() said EAGAIN: on_writable is due */
     bool by_router;      /* how the outbox leaves */
     uint64_t heard_ms;
+    uint64_t state_since_ms;
+    char software[HANDSHAKE_SOFTWARE_MAX + 1];
+    struct mesh_peer_counters counters;
+    struct complaint_limits complaints;
+
+    /* Of its own connection, as its last handshake had it; empty before. */
+    char identity[PEER_IDENTITY_MAX + 1];
 
     zsock_t *dealer;
+    bool dealer_is_private; /* see private_identity() */
     struct peer_monitor monitor;
     struct zmq_watcher watcher;
     struct outbox outbox;
     ev_timer handshake_due;
     ev_timer grace;
+    ev_timer reopening; /* of the DEALER, under another identity */
     ev_timer router_retry;
     unsigned handshake_attempts;
     bool handshake_sent;
 };
+
+/* Counts for the peer and for the mesh. */
+#define PEER_COUNT(peer, name) ((peer)->counters.name++, (peer)->shared->counters->name++)
 
 /* `id` is a valid cluster ID. Returns NULL with errno ENOMEM. */
 struct peer *peer_new(const struct peer_context *shared, struct slice id);
@@ -99,8 +122,14 @@ void peer_withdraw(struct peer *peer);
 /* Another relay was announced at the address of this peer, which is not announced any more. */
 void peer_replaced(struct peer *peer);
 
-/* Its handshake came; by its own connection, or in answer by ours. */
-void peer_handshaken(struct peer *peer, bool is_msgserver, bool by_its_own);
+/* The cluster ID in the identity of a connection. */
+struct slice peer_id_of_identity(struct slice identity);
+
+/* Its handshake came by its own connection, which has `identity`. Anybody could have sent it: while
+ * ours to its announced address stands, only what comes by that tells what it is. */
+void peer_came(struct peer *peer, const struct handshake *handshake, struct slice identity);
+/* Its handshake came by ours. */
+void peer_answered(struct peer *peer, const struct handshake *handshake);
 /* An envelope came from it. */
 void peer_heard(struct peer *peer);
 /* Our handshake was refused: whoever is at its address is not this peer. */

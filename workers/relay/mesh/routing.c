@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "workers/relay/mesh/handshake.h"
+#include "workers/relay/mesh/introductions.h"
 
 enum { LOG_INTERVAL_MS = 60000 };
+
+/* `peer` may be NULL. */
+#define MESH_COUNT(mesh, peer, name) ((mesh)->counters.name++, (peer) ? (peer)->counters.name++ : 0)
 
 static struct slice type_slice(enum envelope_type type)
 {
@@ -73,24 +76,37 @@ uint32_t routing_send_to_all(struct mesh *mesh, struct envelope *envelope,
 
 /* --- errors -------------------------------------------------------------------------- */
 
-static void deliver(struct mesh *mesh, const struct envelope *envelope)
+static void deliver(struct mesh *mesh, struct slice sender, const struct envelope *envelope)
 {
     mesh->counters.received++;
     mesh->in_handlers++;
-    mesh->handlers->on_envelope(mesh->context, envelope);
+    mesh->handlers->on_envelope(mesh->context, sender, envelope);
     mesh->in_handlers--;
 }
 
-/* "W|<>|Host unreachable|msgServer.connect|addr|never|<>|\x00mmrp.sendError" (MMRP fact). */
-static void send_error(struct mesh *mesh, const struct envelope *failed, int error)
+static struct complaint_limits *limits_for(struct mesh *mesh, struct peer *peer)
 {
-    mesh->counters.unroutable++;
+    return peer && peer->announced ? &peer->complaints : &mesh->complaints;
+}
+
+/* `peer`: whose envelope it is; NULL for one of ours. */
+static void note_unroutable(struct mesh *mesh, struct peer *peer, const struct envelope *failed,
+                            int error)
+{
     uint64_t suppressed;
-    if (log_limit_pass(&mesh->unroutable_log, LOG_INTERVAL_MS, &suppressed))
-        LOG_INFO("envelope-unroutable", "type=%s to=%s why=\"%s\" suppressed=%llu",
-                 LOG_TEXT(failed->type_name),
+    MESH_COUNT(mesh, peer, unroutable);
+    if (log_limit_pass(&limits_for(mesh, peer)->unroutable, LOG_INTERVAL_MS, &suppressed))
+        LOG_INFO("envelope-unroutable", "from=%s type=%s to=%s why=\"%s\" suppressed=%llu",
+                 peer ? peer->id : mesh->id, LOG_TEXT(failed->type_name),
                  LOG_TEXT(failed->route_len ? failed->route[0] : SLICE_EMPTY), strerror(error),
                  (unsigned long long)suppressed);
+}
+
+/* "W|<>|Host unreachable|msgServer.connect|addr|never|<>|\x00mmrp.sendError" (MMRP fact). */
+static void send_error(struct mesh *mesh, struct peer *peer, const struct envelope *failed,
+                       int error)
+{
+    note_unroutable(mesh, peer, failed, error);
     if (failed->return_route_len == 0 || failed->type == ENVELOPE_SEND_ERROR)
         return;
     size_t count = failed->message_count + 2;
@@ -112,7 +128,7 @@ static void send_error(struct mesh *mesh, const struct envelope *failed, int err
     envelope_consume_identity(&back, mesh_own_id(mesh));
     mesh->counters.send_errors++;
     if (back.route_len <= 1 && (back.route_len == 0 || !mesh_find_peer(mesh, back.route[0])))
-        deliver(mesh, &back);
+        deliver(mesh, mesh_own_id(mesh), &back);
     else if (routing_send(mesh, &back) != 0)
         mesh->counters.unroutable++;
     free(messages);
@@ -123,96 +139,26 @@ void routing_undelivered(struct mesh *mesh, struct multipart *multipart)
     struct envelope envelope;
     if (multipart_view(multipart) == 0 &&
         envelope_parse(multipart->slices, multipart->count, &envelope) == ENVELOPE_OK)
-        send_error(mesh, &envelope, EHOSTUNREACH);
+        send_error(mesh, NULL, &envelope, EHOSTUNREACH);
 }
 
-static void drop_malformed(struct mesh *mesh, struct slice sender, const char *why)
+void routing_drop_malformed(struct mesh *mesh, const struct sender *sender, struct slice type,
+                            const char *why)
 {
-    mesh->counters.malformed++;
     uint64_t suppressed;
-    if (log_limit_pass(&mesh->malformed_log, LOG_INTERVAL_MS, &suppressed))
-        LOG_WARNING("envelope-malformed", "from=%s why=\"%s\" suppressed=%llu", LOG_TEXT(sender),
-                    why, (unsigned long long)suppressed);
+    MESH_COUNT(mesh, sender->peer, malformed);
+    if (log_limit_pass(&limits_for(mesh, sender->peer)->malformed, LOG_INTERVAL_MS, &suppressed))
+        LOG_WARNING("envelope-malformed", "from=%s type=%s why=\"%s\" suppressed=%llu",
+                    LOG_TEXT(sender->id), LOG_TEXT(type), why, (unsigned long long)suppressed);
 }
 
-/* One line a minute for all of them, not one each: a stranger chooses its identity, and could fill
- * a table of identities as well as the log. */
-static void drop_stranger(struct mesh *mesh, struct slice sender, const struct envelope *envelope)
+void routing_drop_stranger(struct mesh *mesh, const struct sender *sender, struct slice type)
 {
-    mesh->counters.strangers++;
     uint64_t suppressed;
-    if (log_limit_pass(&mesh->stranger_log, LOG_INTERVAL_MS, &suppressed))
-        LOG_WARNING("envelope-from-stranger", "from=%s type=%s suppressed=%llu", LOG_TEXT(sender),
-                    LOG_TEXT(envelope->type_name), (unsigned long long)suppressed);
-}
-
-/* --- handshakes ---------------------------------------------------------------------- */
-
-/* A host of ours that discovery has not announced to us yet, so that we have no DEALER to it: our
- * handshake goes the other way, and it need not wait for ours. (A MAGE host is not told before it
- * could send to us: it tries only once.) */
-static void answer_handshake(struct mesh *mesh, const struct peer *peer)
-{
-    struct slice json = buffer_slice(&mesh->handshake);
-    struct envelope envelope = {.route = {peer_id(peer)},
-                                .route_len = 1,
-                                .messages = &json,
-                                .message_count = 1,
-                                .flags = ENVELOPE_TRACK_ROUTE,
-                                .type = ENVELOPE_HANDSHAKE,
-                                .type_name = type_slice(ENVELOPE_HANDSHAKE)};
-    envelope_track(&envelope, mesh_own_id(mesh));
-    struct multipart *multipart = multipart_from_envelope(&envelope);
-    if (multipart &&
-        multipart_send(multipart, router_socket_handle(mesh->router)) == MULTIPART_SENT)
-        mesh->counters.handshakes_sent++;
-    multipart_free(multipart);
-}
-
-/* `sender`: as its connection or its return route says. Its own handshake coming back, clients of
- * other clusters, and anyone who gives another's name are ignored. */
-static void take_handshake(struct mesh *mesh, struct slice sender, const struct envelope *envelope,
-                           bool by_router)
-{
-    struct handshake handshake;
-    if (envelope->message_count != 1 || handshake_read(envelope->messages[0], &handshake) != 0) {
-        drop_malformed(mesh, sender, "a handshake that is not one");
-        return;
-    }
-    if (!handshake.is_relay || !slice_equals_string(sender, handshake.cluster_id) ||
-        slice_equal(sender, mesh_own_id(mesh))) {
-        drop_stranger(mesh, sender, envelope);
-        return;
-    }
-    struct peer *peer = mesh_meet_peer(mesh, sender);
-    if (!peer)
-        return;
-    mesh->counters.handshakes_received++;
-    peer_handshaken(peer, handshake.is_msgserver, by_router);
-    if (by_router && handshake.is_msgserver && peer->state != PEER_UP)
-        answer_handshake(mesh, peer);
-}
-
-/* A handshake for another than us: the sender knows our address under a name that is not ours. It
- * is told so by the connection it came on, stranger or not. */
-static void refuse_handshake(struct mesh *mesh, struct slice sender,
-                             const struct envelope *envelope)
-{
-    mesh->counters.unroutable++;
-    const struct slice messages[] = {SLICE_LITERAL("Host unreachable"), envelope->type_name,
-                                     envelope->message_count ? envelope->messages[0]
-                                                             : SLICE_LITERAL("{}")};
-    struct envelope back = {.route = {sender},
-                            .route_len = 1,
-                            .messages = messages,
-                            .message_count = 3,
-                            .type = ENVELOPE_SEND_ERROR,
-                            .type_name = type_slice(ENVELOPE_SEND_ERROR)};
-    struct multipart *multipart = multipart_from_envelope(&back);
-    if (multipart &&
-        multipart_send(multipart, router_socket_handle(mesh->router)) == MULTIPART_SENT)
-        mesh->counters.send_errors++;
-    multipart_free(multipart);
+    MESH_COUNT(mesh, sender->peer, strangers);
+    if (log_limit_pass(&limits_for(mesh, sender->peer)->stranger, LOG_INTERVAL_MS, &suppressed))
+        LOG_WARNING("envelope-from-stranger", "from=%s type=%s suppressed=%llu",
+                    LOG_TEXT(sender->id), LOG_TEXT(type), (unsigned long long)suppressed);
 }
 
 /* --- arriving ------------------------------------------------------------------------ */
@@ -231,7 +177,7 @@ static bool is_broadcast(struct slice hop)
            slice_equals_string(hop, "*:c");
 }
 
-static void broadcast(struct mesh *mesh, const struct peer *sender, const struct envelope *envelope)
+static void broadcast(struct mesh *mesh, struct peer *peer, const struct envelope *envelope)
 {
     struct slice hop = envelope->route[0];
     if (!slice_equals_string(hop, "*:c")) {
@@ -239,56 +185,57 @@ static void broadcast(struct mesh *mesh, const struct peer *sender, const struct
         uint32_t failed = 0;
         onward.route[1] = SLICE_LITERAL("*:c");
         onward.route_len = 2;
-        mesh->counters.forwarded += routing_send_to_all(mesh, &onward, sender, &failed);
+        mesh->counters.forwarded += routing_send_to_all(mesh, &onward, peer, &failed);
         mesh->counters.unroutable += failed;
     }
     if (!slice_equals_string(hop, "*:r")) {
         struct envelope here = *envelope;
         here.route_len = 0;
-        deliver(mesh, &here);
+        deliver(mesh, peer_id(peer), &here);
     }
 }
 
-static void route(struct mesh *mesh, const struct peer *sender, const struct envelope *envelope)
+static void route(struct mesh *mesh, struct peer *peer, const struct envelope *envelope)
 {
+    peer->counters.received++;
     if (envelope->route_len == 0 ||
         (envelope->route_len == 1 && is_own_client(mesh, envelope->route[0])))
-        deliver(mesh, envelope);
+        deliver(mesh, peer_id(peer), envelope);
     else if (is_broadcast(envelope->route[0]))
-        broadcast(mesh, sender, envelope);
+        broadcast(mesh, peer, envelope);
     else if (routing_send(mesh, envelope) == 0)
         mesh->counters.forwarded++;
     else
-        send_error(mesh, envelope, errno);
+        send_error(mesh, peer, envelope, errno);
 }
 
 /* Returns false when it is no envelope. */
-static bool parse(struct mesh *mesh, struct slice sender, const struct multipart *in, size_t skip,
-                  struct envelope *envelope)
+static bool parse(struct mesh *mesh, const struct sender *sender, const struct multipart *in,
+                  size_t skip, struct envelope *envelope)
 {
     enum envelope_error error = ENVELOPE_TOO_MANY_FRAMES;
     if (!in->overlong)
         error = envelope_parse(in->slices + skip, in->count - skip, envelope);
     if (error != ENVELOPE_OK)
-        drop_malformed(mesh, sender, envelope_error_text(error));
+        routing_drop_malformed(mesh, sender, SLICE_EMPTY, envelope_error_text(error));
     return error == ENVELOPE_OK;
 }
 
 /* Anybody who reaches the port can send a handshake. Who is known by that alone may concern himself
  * with sessions whose address he knows, but with nothing else: neither here nor further on, where
- * he would pass for us. */
-static bool is_for_peers_alone(enum envelope_type type)
+ * he would pass for us. A host of another game or version has no business here at all. */
+static bool may_send(const struct peer *peer, enum envelope_type type)
 {
-    return type == ENVELOPE_BROADCAST || type == ENVELOPE_REQUEST;
+    bool is_for_peers_alone = type == ENVELOPE_BROADCAST || type == ENVELOPE_REQUEST;
+    return !peer->foreign && !(peer->state == PEER_UNANNOUNCED && is_for_peers_alone);
 }
 
 /* A host of ours that discovery is about to announce is told; it says hostGone to its backend. */
-static void refuse_unannounced(struct mesh *mesh, struct slice sender,
-                               const struct envelope *envelope)
+static void refuse(struct mesh *mesh, const struct sender *sender, const struct envelope *envelope)
 {
-    drop_stranger(mesh, sender, envelope);
+    routing_drop_stranger(mesh, sender, envelope->type_name);
     if (envelope->type == ENVELOPE_REQUEST)
-        send_error(mesh, envelope, EHOSTUNREACH);
+        send_error(mesh, sender->peer, envelope, EHOSTUNREACH);
 }
 
 void routing_from_router(struct mesh *mesh, struct multipart *in)
@@ -298,66 +245,57 @@ void routing_from_router(struct mesh *mesh, struct multipart *in)
         LOG_ERROR("mesh-read-failed", "why=\"out of memory\"");
         return;
     }
-    struct slice sender = in->slices[0];
-    if (!parse(mesh, sender, in, 1, &envelope))
+    struct sender sender = {.identity = in->slices[0], .id = peer_id_of_identity(in->slices[0])};
+    sender.peer = mesh_find_peer(mesh, sender.id);
+    if (!parse(mesh, &sender, in, 1, &envelope))
         return;
     if (envelope.route_len == 0) {
-        drop_malformed(mesh, sender, "no route");
+        routing_drop_malformed(mesh, &sender, envelope.type_name, "no route");
         return;
     }
     envelope_consume_identity(&envelope, mesh_own_id(mesh));
     if (envelope.type == ENVELOPE_HANDSHAKE) {
-        if (envelope.route_len == 0)
-            take_handshake(mesh, sender, &envelope, true);
-        else
-            refuse_handshake(mesh, sender, &envelope);
+        introductions_from_router(mesh, &sender, &envelope);
         return;
     }
-    struct peer *peer = mesh_find_peer(mesh, sender);
-    if (!peer) {
-        drop_stranger(mesh, sender, &envelope);
+    if (!sender.peer) {
+        routing_drop_stranger(mesh, &sender, envelope.type_name);
         return;
     }
-    peer_heard(peer);
-    if (!envelope_track(&envelope, sender))
-        drop_malformed(mesh, sender, "the return route is full");
-    else if (peer->state == PEER_UNANNOUNCED && is_for_peers_alone(envelope.type))
-        refuse_unannounced(mesh, sender, &envelope);
+    peer_heard(sender.peer);
+    if (!envelope_track(&envelope, sender.id))
+        routing_drop_malformed(mesh, &sender, envelope.type_name, "the return route is full");
+    else if (!may_send(sender.peer, envelope.type))
+        refuse(mesh, &sender, &envelope);
     else
-        route(mesh, peer, &envelope);
-}
-
-static bool is_refused_handshake(const struct envelope *envelope)
-{
-    return envelope->type == ENVELOPE_SEND_ERROR && envelope->route_len == 0 &&
-           envelope->message_count >= 2 &&
-           slice_equal(envelope->messages[1], type_slice(ENVELOPE_HANDSHAKE));
+        route(mesh, sender.peer, &envelope);
 }
 
 /* The peer's ROUTER put its identity on the return route already. */
 void routing_from_peer(struct mesh *mesh, struct peer *peer, struct multipart *in)
 {
     struct envelope envelope;
+    struct sender sender = {.identity = peer_id(peer), .id = peer_id(peer), .peer = peer};
     if (multipart_view(in) != 0) {
         LOG_ERROR("mesh-read-failed", "why=\"out of memory\"");
         return;
     }
-    if (!parse(mesh, peer_id(peer), in, 0, &envelope))
+    if (!parse(mesh, &sender, in, 0, &envelope))
         return;
     envelope_consume_identity(&envelope, mesh_own_id(mesh));
-    if (is_refused_handshake(&envelope)) {
-        peer_misplaced(peer);
+    if (introductions_from_peer(mesh, &sender, &envelope))
         return;
-    }
-    if (envelope.type == ENVELOPE_HANDSHAKE) {
-        struct slice sender =
-            envelope.return_route_len > 0 ? envelope.return_route[0] : peer_id(peer);
-        if (slice_equal(sender, peer_id(peer)))
-            take_handshake(mesh, sender, &envelope, false);
-        else
-            drop_stranger(mesh, sender, &envelope);
-        return;
-    }
     peer_heard(peer);
-    route(mesh, peer, &envelope);
+    if (!may_send(peer, envelope.type))
+        refuse(mesh, &sender, &envelope);
+    else
+        route(mesh, peer, &envelope);
+}
+
+void mesh_complain(struct mesh *mesh, struct slice sender, const struct envelope *envelope,
+                   const char *why)
+{
+    const struct sender blamed = {
+        .identity = sender, .id = sender, .peer = mesh_find_peer(mesh, sender)};
+    routing_drop_malformed(mesh, &blamed, envelope->type_name, why);
 }

@@ -12,6 +12,18 @@ void routing_from_peer(struct mesh *mesh, struct peer *peer, struct multipart *i
  */
 void routing_undelivered(struct mesh *mesh, struct multipart *multipart);
 
+/* Who sent what arrived. */
+struct sender {
+    struct slice identity; /* of its connection */
+    struct slice id;       /* the cluster ID in that */
+    struct peer *peer;     /* NULL: nobody we know */
+};
+
+/* Count what a sender should not have sent, and log it once per peer and minute. */
+void routing_drop_malformed(struct mesh *mesh, const struct sender *sender, struct slice type,
+                            const char *why);
+void routing_drop_stranger(struct mesh *mesh, const struct sender *sender, struct slice type);
+
 /* Sends `envelope` to the peer route[0]; our identity goes on its return route. Returns 0, or -1
  * with errno EHOSTUNREACH, EAGAIN or ENOMEM. */
 int routing_send(struct mesh *mesh, const struct envelope *envelope);
