@@ -171,6 +171,7 @@ struct return_route *return_route_copy(const struct slice *hops, size_t count)
     if (!route)
         return NULL;
     char *at = (char *)&route->hops[count];
+    route->refreshed_ms = clock_monotonic_ms();
     route->len = count;
     for (size_t i = 0; i < count; i++) {
         if (hops[i].len > 0)

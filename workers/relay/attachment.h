@@ -38,6 +38,7 @@ struct outlet {
 
 /* The hops back to a client of another host. */
 struct return_route {
+    uint64_t refreshed_ms; /* when the last connect came; monotonic */
     size_t len;
     struct slice hops[]; /* their bytes follow */
 };

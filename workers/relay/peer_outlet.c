@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/invariant.h"
 #include "workers/relay/delivery.h"
 #include "workers/relay/relay.h"
@@ -43,6 +44,36 @@ void peer_outlet_left(struct relay *relay, struct peer_outlet *peer)
         return;
     HASH_DELETE(hh, relay->peers, peer);
     free(peer);
+}
+
+/* So the outlet's attachments are in the order of their last connects. */
+void peer_outlet_refresh(struct attachment *attachment)
+{
+    struct outlet *outlet = attachment->outlet;
+    attachment->route->refreshed_ms = clock_monotonic_ms();
+    DL_DELETE(outlet->attachments, attachment);
+    DL_APPEND(outlet->attachments, attachment);
+}
+
+static void close_forgotten(struct relay *relay, struct peer_outlet *peer, uint64_t now_ms)
+{
+    struct attachment *attachment, *next;
+    for (attachment = peer->outlet.attachments; attachment; attachment = next) {
+        next = attachment->next; /* the last one takes the outlet with it */
+        if (now_ms < attachment->route->refreshed_ms + REMOTE_EXPIRY_MS)
+            return;
+        metric_add(&relay->metrics, METRIC_STALE, 1);
+        attachment_close(relay, attachment);
+    }
+}
+
+void peer_outlet_tick(struct relay *relay, uint64_t now_ms)
+{
+    for (struct peer_outlet *peer = relay->peers, *next; peer; peer = next) {
+        next = peer->hh.next;
+        if (mesh_peer(relay->mesh, slice_of(peer->id, peer->id_len)).is_msgserver)
+            close_forgotten(relay, peer, now_ms);
+    }
 }
 
 void peer_outlet_lost(struct relay *relay, struct slice cluster_id)

@@ -25,6 +25,11 @@ struct peer_outlet *peer_outlet_get(struct relay *relay, struct slice cluster_id
 /* Frees it when its last attachment is gone. */
 void peer_outlet_left(struct relay *relay, struct peer_outlet *peer);
 
+/* The attachment's connect came again. */
+void peer_outlet_refresh(struct attachment *attachment);
+/* Closes those of hosts of ours that were not refreshed for too long: their clients are gone. */
+void peer_outlet_tick(struct relay *relay, uint64_t now_ms);
+
 /* The peer is gone, and so are its clients' attachments; it announces them when it is back. */
 void peer_outlet_lost(struct relay *relay, struct slice cluster_id);
 /* It takes envelopes again. */

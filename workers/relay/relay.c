@@ -96,6 +96,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
     registry_tick(&relay->registry, now_ms);
     messages_tick(&relay->registry);
     remote_home_tick(relay, now_ms);
+    peer_outlet_tick(relay, now_ms);
     /* Sessions live from the store's last sign of life when it is recovered. */
     if (now_ms >= relay->alive_due_ms) {
         relay->alive_due_ms = now_ms + RECOVERY_ALIVE_MS;

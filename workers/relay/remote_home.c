@@ -9,7 +9,7 @@
 #include "workers/relay/delivery.h"
 #include "workers/relay/redelivery.h"
 #include "workers/relay/relay.h"
-#include "workers/relay/remote_pack.h"
+#include "workers/relay/remote_home_internal.h"
 #include "workers/relay/routing.h"
 #include "workers/relay/worker_link.h"
 
@@ -19,16 +19,8 @@ enum { CONFIRM_RANGE_MAX = 1000 };
 /* A connect that comes back undelivered is tried again so many times in a row, tick by tick. */
 enum { CONNECT_ERRORS_MAX = 10, CONNECT_ERROR_MEMORY_MS = 3000 };
 
-struct remote_home {
-    struct remote_client *clients;
-    uint64_t away_since_ms; /* 0: it is up */
-    size_t due;             /* clients with connect_due */
-    size_t unproven;        /* clients whose session nobody vouches for: see may_connect() */
-    bool is_msgserver;
-    uint16_t id_len;
-    UT_hash_handle hh;
-    char id[]; /* cluster ID */
-};
+/* Connects of one home that are repeated in one tick: for 160,000 clients within the interval. */
+enum { REFRESHED_PER_TICK = 4000, RECONNECT_INTERVAL_MS = 1000 };
 
 static struct slice home_id(const struct remote_home *home)
 {
@@ -114,7 +106,7 @@ static struct remote_client *new_client(struct relay *relay, struct attachment *
             client->attachment = attachment;
             client->home = home;
             client->adopted = adopted;
-            client->attached_ms = clock_monotonic_ms();
+            client->attached_ms = client->connected_ms = clock_monotonic_ms();
             home->unproven += !adopted;
             DL_APPEND(home->clients, client);
             return client;
@@ -125,7 +117,7 @@ static struct remote_client *new_client(struct relay *relay, struct attachment *
     return NULL;
 }
 
-static void set_connect_due(struct remote_client *client, bool due)
+void remote_client_set_due(struct remote_client *client, bool due)
 {
     if (client->connect_due == due)
         return;
@@ -140,7 +132,7 @@ void remote_home_leave(struct relay *relay, struct attachment *attachment)
         return;
     struct remote_home *home = client->home;
     attachment->away = NULL;
-    set_connect_due(client, false);
+    remote_client_set_due(client, false);
     home->unproven -= !client->adopted;
     HASH_DELETE(hh, relay->homes.clients, client);
     DL_DELETE(home->clients, client);
@@ -174,10 +166,18 @@ static void send_waiting_confirmation(struct relay *relay, struct remote_client 
     buffer_free(&ids);
 }
 
-static uint32_t room_of(const struct attachment *attachment)
+uint32_t remote_client_room(const struct attachment *attachment)
 {
     uint32_t in_flight = attachment->in_flight;
     return in_flight < attachment->window ? attachment->window - in_flight : 1;
+}
+
+/* Keeps the home's clients in the order of their last connects. */
+static void note_connected(struct remote_client *client)
+{
+    client->connected_ms = clock_monotonic_ms();
+    DL_DELETE(client->home->clients, client);
+    DL_APPEND(client->home->clients, client);
 }
 
 /* A confirmation goes before the connect it came with (MMRP fact). */
@@ -185,22 +185,24 @@ static void send_connect(struct relay *relay, struct remote_client *client)
 {
     struct attachment *attachment = client->attachment;
     if (!may_connect(client)) {
-        set_connect_due(client, false);
+        remote_client_set_due(client, false);
         attachment_set_state(relay, attachment, ATTACHMENT_HOMELESS);
         return;
     }
     struct connect_order order = {.after = client->next_id > 0 ? client->next_id - 1 : 0,
-                                  .window = room_of(attachment),
+                                  .window = remote_client_room(attachment),
                                   .resend = client->resend,
                                   .since_us = attachment->since_us,
-                                  .age_us = clock_monotonic_us() - attachment->since_us};
+                                  .age_us = clock_monotonic_us() - attachment->since_us,
+                                  .confirmed = client->confirmed};
     send_waiting_confirmation(relay, client);
+    note_connected(client);
     if (routing_send_connect(relay, home_id(client->home), attachment, client_address(client),
                              &order) != 0) {
-        set_connect_due(client, true);
+        remote_client_set_due(client, true);
         return;
     }
-    set_connect_due(client, false);
+    remote_client_set_due(client, false);
     client->resend = false;
     client->granted = order.window;
     client->since_connect = 0;
@@ -266,7 +268,7 @@ void remote_home_confirm(struct relay *relay, struct attachment *attachment, str
     confirm(relay, attachment->away, confirmed);
     /* What could not leave now leaves with a connect, which tells the home nothing else new. */
     if (attachment->away->confirm_to != 0 && attachment->state != ATTACHMENT_HOMELESS)
-        set_connect_due(attachment->away, true);
+        remote_client_set_due(attachment->away, true);
 }
 
 /* Two hosts of ours: the home stops when the window is used up, so say when there is room again. */
@@ -310,87 +312,6 @@ void remote_home_redeliver(struct relay *relay, struct attachment *attachment)
     send_connect(relay, client);
 }
 
-/* The rest of a pack is ignored, and asked for again when `state` is over. */
-static void ignore_rest(struct relay *relay, struct remote_client *client,
-                        enum attachment_state state)
-{
-    client->resend = true;
-    if (state == ATTACHMENT_IDLE)
-        set_connect_due(client, true);
-    else
-        attachment_set_state(relay, client->attachment, state);
-}
-
-static void take_stream_pack(struct relay *relay, struct remote_client *client,
-                             const struct remote_pack *pack)
-{
-    struct attachment *attachment = client->attachment;
-    if (pack->count == 0)
-        return;
-    if (client->next_id == 0)
-        client->next_id = pack->first_id;
-    if (client->resend) /* something before this pack is missing already */
-        return;
-    if (outlet_is_congested(attachment->outlet)) {
-        ignore_rest(relay, client, ATTACHMENT_CONGESTED);
-        return;
-    }
-    struct remote_run run;
-    enum remote_pack_rest rest =
-        remote_pack_choose(pack, client->next_id, room_of(attachment),
-                           attachment->in_flight < attachment->window, &run);
-    if (run.count > 0) {
-        if (remote_pack_put(relay, attachment, pack, &run) != 0) {
-            ignore_rest(relay, client, ATTACHMENT_IDLE);
-            return;
-        }
-        client->next_id += run.count;
-        client->given_to = client->next_id - 1;
-        uint32_t cost = (uint32_t)messages_cost(run.count, run.bytes);
-        client->since_connect += cost;
-        attachment->in_flight += cost;
-        redelivery_note(relay, attachment);
-    }
-    if (rest == REMOTE_REST_FULL)
-        ignore_rest(relay, client, ATTACHMENT_FULL);
-    else if (rest == REMOTE_REST_GAP)
-        ignore_rest(relay, client, ATTACHMENT_IDLE);
-}
-
-static void take_poll_pack(struct relay *relay, struct remote_client *client,
-                           const struct remote_pack *pack)
-{
-    struct attachment *attachment = client->attachment;
-    struct remote_run run;
-    if (pack->count == 0 && attachment->style != STYLE_SHORT_POLL)
-        return;
-    if (outlet_is_congested(attachment->outlet)) {
-        attachment_set_state(relay, attachment, ATTACHMENT_CONGESTED);
-        return;
-    }
-    remote_pack_choose(pack, pack->first_id, UINT32_MAX, true, &run);
-    if (remote_pack_put(relay, attachment, pack, &run) == 0)
-        attachment_close(relay, attachment);
-    else
-        set_connect_due(client, true);
-}
-
-void remote_home_on_pack(struct relay *relay, struct attachment *attachment,
-                         const struct envelope *envelope)
-{
-    struct remote_client *client = attachment->away;
-    struct remote_pack pack;
-    if (remote_pack_read(envelope, client->home->is_msgserver, &pack) != 0) {
-        metric_add(&relay->metrics, METRIC_MALFORMED, 1);
-        return;
-    }
-    client->was_connected = true;
-    if (attachment->style == STYLE_STREAM)
-        take_stream_pack(relay, client, &pack);
-    else
-        take_poll_pack(relay, client, &pack);
-}
-
 void remote_home_on_end(struct relay *relay, struct attachment *attachment, enum end_reason reason)
 {
     if (reason == END_NO_SESSION && attachment->away->was_connected)
@@ -410,13 +331,13 @@ void remote_home_on_error(struct relay *relay, struct attachment *attachment)
         return;
     }
     client->resend = true;
-    set_connect_due(client, true);
+    remote_client_set_due(client, true);
 }
 
 static void home_lost(struct relay *relay, struct remote_home *home)
 {
     for (struct remote_client *client = home->clients; client; client = client->next) {
-        set_connect_due(client, false);
+        remote_client_set_due(client, false);
         /* A home answers a connect only when there is a message or no session: so it was there. */
         if (client->attachment->state != ATTACHMENT_HOMELESS)
             client->was_connected = true;
@@ -424,12 +345,32 @@ static void home_lost(struct relay *relay, struct remote_home *home)
     }
 }
 
+/* The next of those who were there when `last` was the last: connects change their order. */
+static struct remote_client *next_of(const struct remote_client *client,
+                                     const struct remote_client *last)
+{
+    return client == last ? NULL : client->next;
+}
+
 static void home_back(struct relay *relay, struct remote_home *home)
 {
-    for (struct remote_client *client = home->clients; client; client = client->next) {
+    home->reconnect_due = false;
+    home->reconnected_ms = clock_monotonic_ms();
+    struct remote_client *last = home->clients ? home->clients->prev : NULL;
+    for (struct remote_client *client = home->clients, *next; client; client = next) {
+        next = next_of(client, last);
         client->resend = true;
         send_connect(relay, client);
     }
+}
+
+/* A home that is there says so anew: anybody can in its name, so not more often than by ticks. */
+static void home_confirmed(struct relay *relay, struct remote_home *home)
+{
+    if (clock_monotonic_ms() < home->reconnected_ms + RECONNECT_INTERVAL_MS)
+        home->reconnect_due = true;
+    else
+        home_back(relay, home);
 }
 
 void remote_home_on_peer(struct relay *relay, struct slice cluster_id, bool up)
@@ -437,20 +378,43 @@ void remote_home_on_peer(struct relay *relay, struct slice cluster_id, bool up)
     struct remote_home *home = find_home(relay, cluster_id);
     if (!home)
         return;
+    bool was_up = home->away_since_ms == 0;
     note_peer(relay, home);
-    if (up)
-        home_back(relay, home);
-    else
+    if (!up)
         home_lost(relay, home);
+    else if (was_up)
+        home_confirmed(relay, home);
+    else
+        home_back(relay, home);
 }
 
 static void send_due(struct relay *relay, struct remote_home *home)
 {
-    for (struct remote_client *client = home->clients; client; client = client->next) {
+    struct remote_client *last = home->clients ? home->clients->prev : NULL;
+    for (struct remote_client *client = home->clients, *next; client; client = next) {
+        next = next_of(client, last);
         if (home->due == 0)
             return;
         if (client->connect_due)
             send_connect(relay, client);
+    }
+}
+
+/* See remote_home.h. A poll is over soon enough. */
+static void refresh(struct relay *relay, struct remote_home *home, uint64_t now_ms)
+{
+    struct remote_client *client;
+    for (int i = 0; i < REFRESHED_PER_TICK && home->is_msgserver; i++) {
+        client = home->clients;
+        if (!client || now_ms < client->connected_ms + REMOTE_REFRESH_MS)
+            return;
+        if (client->attachment->style == STYLE_STREAM &&
+            client->attachment->state == ATTACHMENT_IDLE)
+            send_connect(relay, client);
+        else
+            note_connected(client);
+        if (client->connect_due) /* the peer takes no more now */
+            return;
     }
 }
 
@@ -488,7 +452,10 @@ void remote_home_tick(struct relay *relay, uint64_t now_ms)
     for (struct remote_home *home = relay->homes.homes, *next; home; home = next) {
         next = home->hh.next;
         if (home->away_since_ms == 0) {
+            if (home->reconnect_due)
+                home_back(relay, home);
             send_due(relay, home);
+            refresh(relay, home, now_ms);
             refuse_unproven(relay, home, now_ms);
             continue;
         }

@@ -2,16 +2,21 @@
  *
  * Nothing is buffered here. What the client cannot take now is ignored, and asked for again with
  * another connect; what comes twice is left out; what comes after a gap waits for the gap. Between
- * two hosts of ours five more messages of the connect make that cheap (a MAGE host reads the first
+ * two hosts of ours six more messages of the connect make that cheap (a MAGE host reads the first
  * two only, and resends everything unconfirmed):
  *
- *   address | style | after | window | resend | since | age
+ *   address | style | after | window | resend | since | age | confirmed
  *
  * "after": the last ID that the client was given; "window": bytes that the home may send before the
  * next connect, as messages_cost() counts them, 0 for no limit; "resend": "1" when what the home
  * sent after `after` did not arrive; "since" and "age": when the client came (microseconds, by its
  * host's clock) and how long ago that was, so that a connect that comes late or again does not take
- * over from a newer client. */
+ * over from a newer client; "confirmed": the highest ID that the client confirmed.
+ *
+ * All that one host keeps for the other may be lost: with a connection, a process, a full queue. So
+ * a connect is repeated every REMOTE_REFRESH_MS, which tells the home again what it should know, or
+ * us that the mailbox or the attachment is over; a home closes what was not repeated; and a pack
+ * for an attachment that is over here is answered with a disconnect. */
 #ifndef MSGSERVER_RELAY_REMOTE_HOME_H
 #define MSGSERVER_RELAY_REMOTE_HOME_H
 
@@ -29,6 +34,9 @@ enum {
      * at a home that seems to be MAGE's is refused after the latter time. */
     HOME_AWAY_LIMIT_MS = 30000,
     HOME_UNKNOWN_LIMIT_MS = 5000,
+    /* Between hosts of ours; see above. */
+    REMOTE_REFRESH_MS = 20000,
+    REMOTE_EXPIRY_MS = 70000,
 };
 
 struct remote_client {
@@ -47,6 +55,7 @@ struct remote_client {
     uint8_t errors;                    /* connects that came back in a row */
     uint64_t last_error_ms;
     uint64_t attached_ms;
+    uint64_t connected_ms; /* of the last connect */
     uint16_t address_len;
     UT_hash_handle hh;
     char address[];

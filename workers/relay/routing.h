@@ -36,12 +36,16 @@ struct connect_order {
     uint32_t window;
     bool resend;
     uint64_t since_us, age_us;
+    uint64_t confirmed;
 };
 int routing_send_connect(struct relay *relay, struct slice home,
                          const struct attachment *attachment, struct slice address,
                          const struct connect_order *order);
 int routing_send_disconnect(struct relay *relay, struct slice home,
                             const struct attachment *attachment, struct slice address);
+/* The same for an attachment that is over: `hop` is what its route ended with. */
+int routing_send_stale_disconnect(struct relay *relay, struct slice home, struct slice hop,
+                                  struct slice address);
 /* `ids`: a run of u64. */
 int routing_send_confirm(struct relay *relay, struct slice home, struct slice address,
                          struct slice ids);

@@ -81,6 +81,7 @@ struct connect {
     uint64_t after;
     uint64_t window;
     uint64_t since_us, age_us;
+    uint64_t confirmed;
 };
 
 static bool read_connect(const struct envelope *envelope, struct connect *connect)
@@ -96,6 +97,9 @@ static bool read_connect(const struct envelope *envelope, struct connect *connec
         if (envelope->message_count >= 7 &&
             (parse_u64(envelope->messages[5], &connect->since_us) != 0 ||
              parse_u64(envelope->messages[6], &connect->age_us) != 0))
+            return false;
+        if (envelope->message_count >= 8 &&
+            parse_u64(envelope->messages[7], &connect->confirmed) != 0)
             return false;
     }
     return style >= 0 && envelope->return_route_len > 0;
@@ -122,6 +126,7 @@ static void refresh(struct relay *relay, struct attachment *attachment,
     const struct mailbox *mailbox = &attachment->session->mailbox;
     char notice[MAILBOX_NOTICE_ROOM];
     uint64_t in_flight = 0, id = mailbox_first_waiting(mailbox);
+    peer_outlet_refresh(attachment);
     if (connect->resend && connect->after < attachment->sent_up_to)
         attachment->sent_up_to = connect->after;
     if (id <= connect->after)
@@ -154,7 +159,7 @@ static void attach_peer_client(struct relay *relay, struct session *session,
     uint64_t now_us = clock_monotonic_us();
     attachment->peer_since_us = connect->since_us;
     attachment->since_us = now_us - (connect->age_us < now_us ? connect->age_us : now_us);
-    delivery_attach(relay, attachment, session, 0);
+    delivery_attach(relay, attachment, session, connect->confirmed);
 }
 
 static void on_connect(struct relay *relay, struct slice sender, const struct envelope *envelope)
@@ -173,7 +178,8 @@ static void on_connect(struct relay *relay, struct slice sender, const struct en
     bool same = old && old->style == STYLE_STREAM && connect.style == STYLE_STREAM &&
                 connect.from_msgserver &&
                 return_route_equal(old->route, envelope->return_route, envelope->return_route_len);
-    if (connect.after > session->mailbox.last_id)
+    if (connect.after > session->mailbox.last_id ||
+        (same && !session_confirm(&relay->registry, session, connect.confirmed)))
         relay_end_session(relay, session, SESSION_BROKEN, END_HOST_GONE);
     else if (same)
         refresh(relay, old, &connect);
@@ -291,12 +297,23 @@ static void on_confirm(struct relay *relay, struct slice sender, const struct en
         stale(relay);
 }
 
+/* A host of ours that goes on sending to an attachment that is over was not told, or it has
+ * forgotten. A MAGE host would take it for the end of any newer one. */
+static void refuse_pack(struct relay *relay, struct slice sender, const struct envelope *pack)
+{
+    if (pack->route_len == 1 && mesh_peer(relay->mesh, sender).is_msgserver &&
+        routing_send_stale_disconnect(relay, sender, pack->route[0], pack->messages[0]) != 0)
+        LOG_DEBUG("disconnect-not-sent", "errno=%d", errno);
+}
+
 static void on_messagepack(struct relay *relay, struct slice sender,
                            const struct envelope *envelope)
 {
     struct attachment *attachment = addressed_attachment(relay, sender, envelope);
     if (attachment)
         remote_home_on_pack(relay, attachment, envelope);
+    else
+        refuse_pack(relay, sender, envelope);
 }
 
 static void on_host_gone(struct relay *relay, struct slice sender, const struct envelope *envelope)

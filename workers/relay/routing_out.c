@@ -99,11 +99,12 @@ int routing_send_connect(struct relay *relay, struct slice home,
                          const struct attachment *attachment, struct slice address,
                          const struct connect_order *order)
 {
-    char hop[HOP_ROOM], after[24], window[16], since[24], age[24];
+    char hop[HOP_ROOM], after[24], window[16], since[24], age[24], confirmed[24];
     snprintf(after, sizeof after, "%" PRIu64, order->after);
     snprintf(window, sizeof window, "%" PRIu32, order->window);
     snprintf(since, sizeof since, "%" PRIu64, order->since_us);
     snprintf(age, sizeof age, "%" PRIu64, order->age_us);
+    snprintf(confirmed, sizeof confirmed, "%" PRIu64, order->confirmed);
     struct slice messages[] = {
         address,
         slice_from_string(style_name((enum attachment_style)attachment->style)),
@@ -112,6 +113,7 @@ int routing_send_connect(struct relay *relay, struct slice home,
         slice_from_string(order->resend ? "1" : "0"),
         slice_from_string(since),
         slice_from_string(age),
+        slice_from_string(confirmed),
     };
     struct envelope envelope = envelope_to(home, ENVELOPE_CONNECT);
     envelope.flags = ENVELOPE_TRACK_ROUTE;
@@ -126,7 +128,13 @@ int routing_send_disconnect(struct relay *relay, struct slice home,
                             const struct attachment *attachment, struct slice address)
 {
     char hop[HOP_ROOM];
-    struct slice messages[] = {address, hop_of(relay, attachment, hop)};
+    return routing_send_stale_disconnect(relay, home, hop_of(relay, attachment, hop), address);
+}
+
+int routing_send_stale_disconnect(struct relay *relay, struct slice home, struct slice hop,
+                                  struct slice address)
+{
+    struct slice messages[] = {address, hop};
     struct envelope envelope = envelope_to(home, ENVELOPE_DISCONNECT);
     envelope.messages = messages;
     envelope.message_count = 2;
