@@ -112,9 +112,9 @@ static void refuse_connect(struct relay *relay, const struct envelope *connect)
                               .type_name =
                                   slice_from_string(envelope_type_name(ENVELOPE_HOST_GONE)),
                               .route_len = connect->return_route_len,
-                              .messages = messages,
-                              .message_count = 2};
+                              .messages = messages};
     memcpy(answer.route, connect->return_route, sizeof answer.route);
+    answer.message_count = mesh_peer(relay->mesh, answer.route[0]).is_msgserver ? 2 : 1;
     if (routing_send_envelope(relay, &answer) != 0)
         LOG_DEBUG("refusal-not-sent", "errno=%d", errno);
 }

@@ -27,6 +27,12 @@ static struct envelope envelope_back(const struct return_route *route, enum enve
     return envelope;
 }
 
+/* A MAGE host is sent what MAGE sends, and nothing more. */
+static bool is_ours(const struct relay *relay, struct slice host)
+{
+    return mesh_peer(relay->mesh, host).is_msgserver;
+}
+
 static struct slice hop_of(const struct relay *relay, const struct attachment *attachment,
                            char text[HOP_ROOM])
 {
@@ -83,13 +89,13 @@ int routing_send_pack(struct relay *relay, const struct attachment *attachment, 
 void routing_send_end(struct relay *relay, const struct attachment *attachment,
                       struct slice address, enum end_reason reason)
 {
-    if (!end_reason_unset(reason) &&
-        !mesh_peer(relay->mesh, attachment->route->hops[0]).is_msgserver)
+    bool ours = is_ours(relay, attachment->route->hops[0]);
+    if (!end_reason_unset(reason) && !ours)
         return;
     struct slice messages[] = {address, slice_from_string(end_name(reason))};
     struct envelope envelope = envelope_back(attachment->route, ENVELOPE_HOST_GONE);
     envelope.messages = messages;
-    envelope.message_count = 2;
+    envelope.message_count = ours ? 2 : 1;
     /* When the peer cannot be told, its client finds out at its next connect. */
     if (routing_send_envelope(relay, &envelope) != 0)
         LOG_DEBUG("end-not-told", "reason=%s errno=%d", end_name(reason), errno);
@@ -120,7 +126,7 @@ int routing_send_connect(struct relay *relay, struct slice home,
     envelope.return_route[0] = hop_of(relay, attachment, hop);
     envelope.return_route_len = 1;
     envelope.messages = messages;
-    envelope.message_count = sizeof messages / sizeof *messages;
+    envelope.message_count = is_ours(relay, home) ? sizeof messages / sizeof *messages : 2;
     return routing_send_envelope(relay, &envelope);
 }
 
@@ -137,7 +143,7 @@ int routing_send_stale_disconnect(struct relay *relay, struct slice home, struct
     struct slice messages[] = {address, hop};
     struct envelope envelope = envelope_to(home, ENVELOPE_DISCONNECT);
     envelope.messages = messages;
-    envelope.message_count = 2;
+    envelope.message_count = is_ours(relay, home) ? 2 : 1;
     return routing_send_envelope(relay, &envelope);
 }
 
