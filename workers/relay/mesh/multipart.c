@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "workers/relay/mesh/zmq_watcher.h"
+
 enum { FIRST_CAPACITY = 16, KEPT_CAPACITY = 1024 };
 
 /* A zmq_msg_t must not be moved as bytes, so realloc() will not do. */
@@ -146,6 +148,7 @@ static int throw_rest_away(void *socket, bool more)
 int multipart_receive(struct multipart *in, void *socket)
 {
     multipart_clear(in);
+    zmq_watcher_used(socket);
     bool more = true;
     while (more) {
         if (in->count == ENVELOPE_FRAMES_MAX + 1) { /* + 1: the ROUTER's first frame */
@@ -196,6 +199,7 @@ static int send_frame(zmq_msg_t *frame, void *socket, bool more)
 enum multipart_sent multipart_send(struct multipart *m, void *socket)
 {
     bool broken = false;
+    zmq_watcher_used(socket);
     for (size_t i = 0; i < m->count; i++) {
         if (send_frame(&m->frames[i], socket, i + 1 < m->count) >= 0)
             continue;
