@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# run.sh BUILD [--quick] [--json FILE] [SCENARIO...]: measures the programs in BUILD. Figures depend
-# on the machine; compare only what one run measured side by side.
+# run.sh BUILD [--quick] [--hosts N] [--json FILE] [SCENARIO...]: measures the programs in BUILD.
+# Figures depend on the machine; compare only what one run measured side by side.
 set -u
 build=$(readlink -f "${1:?build directory}")
 shift
@@ -13,9 +13,14 @@ while [ $# -gt 0 ]; do
 		json=$(readlink -m "$2")
 		shift
 		;;
-	idle | store) scenarios="$scenarios $1" ;;
+	--hosts)
+		[[ ${2:-} =~ ^[1-9][0-9]*$ && $2 -gt 1 ]] || { echo "bench: --hosts needs a number from 2"; exit 64; }
+		export BENCH_HOSTS=$2
+		shift
+		;;
+	idle | mesh | store) scenarios="$scenarios $1" ;;
 	*)
-		echo "bench: no scenario \"$1\"; there are: idle, store"
+		echo "bench: no scenario \"$1\"; there are: idle, mesh, store"
 		exit 64
 		;;
 	esac
@@ -26,7 +31,7 @@ ulimit -n "$(ulimit -Hn)"
 export MSGSERVER_BUILD=$build BENCH_QUICK=$quick
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
-for scenario in ${scenarios:-idle store}; do
+for scenario in ${scenarios:-idle store mesh}; do
 	node "$scenario.js" "$results" || { echo "bench: $scenario failed"; exit 1; }
 done
 [ -z "$json" ] || node -e '
