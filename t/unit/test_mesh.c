@@ -28,6 +28,52 @@ START_TEST(two_hosts_introduce_each_other)
 }
 END_TEST
 
+static struct mesh_peer_report seen;
+static size_t seen_count;
+
+static void see(void *context, const struct mesh_peer_report *report)
+{
+    (void)context;
+    seen = *report;
+    seen_count++;
+}
+
+static void see_peers_of(const struct node *node)
+{
+    seen_count = 0;
+    mesh_each_peer(node->mesh, see, NULL);
+}
+
+START_TEST(a_peer_is_shown_as_it_is)
+{
+    nodes_join(nodes, 2);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(send_text(A, "B:1", "addr", "", ENVELOPE_SEND, 0), 0);
+    ck_assert_int_eq(send_text(B, "A:1|D:1", "addr", "", ENVELOPE_SEND, 0), 0);
+    WAIT_FOR(B->envelope_count == 5 && mesh_counters(A->mesh).unroutable == 1);
+    see_peers_of(A);
+    ck_assert_uint_eq(seen_count, 1);
+    ck_assert_slice_eq(seen.id, "B:1");
+    ck_assert_slice_eq(seen.uri, B->uri);
+    ck_assert_slice_eq(seen.software, PACKAGE_VERSION);
+    ck_assert_str_eq(seen.state, "up");
+    ck_assert(seen.is_msgserver);
+    ck_assert_uint_gt(seen.rtt_us, 0);
+    ck_assert_uint_eq(seen.counters.sent, 5);
+    ck_assert_uint_eq(seen.counters.received, 1);
+    ck_assert_uint_eq(seen.counters.unroutable, 1);
+    node_stop(B);
+    WAIT_FOR(!node_sees(A, "B:1"));
+    see_peers_of(A);
+    ck_assert_str_eq(seen.state, "connecting");
+    ck_assert_uint_eq(seen.rtt_us, 0);
+    node_announce(A, NULL);
+    see_peers_of(A);
+    ck_assert_uint_eq(seen_count, 0);
+    node_stop(A);
+}
+END_TEST
+
 START_TEST(every_type_arrives)
 {
     nodes_join(nodes, 2);
@@ -378,6 +424,7 @@ END_TEST
 static void add_tests(TCase *cases)
 {
     tcase_add_test(cases, two_hosts_introduce_each_other);
+    tcase_add_test(cases, a_peer_is_shown_as_it_is);
     tcase_add_test(cases, every_type_arrives);
     tcase_add_test(cases, a_burst_arrives_whole_and_in_order);
     tcase_add_test(cases, what_is_held_waits_and_then_leaves_in_order);

@@ -470,6 +470,7 @@ void mesh_each_peer(const struct mesh *mesh,
                                           .is_msgserver = peer->is_msgserver,
                                           .state_ms = now_ms - peer->state_since_ms,
                                           .heard_ms = now_ms - peer->heard_ms,
+                                          .rtt_us = peer_monitor_rtt_us(&peer->monitor, peer->uri),
                                           .outbox_count = peer->outbox.count,
                                           .outbox_bytes = peer->outbox.bytes,
                                           .counters = peer->counters};

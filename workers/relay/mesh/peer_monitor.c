@@ -1,32 +1,43 @@
 #include "workers/relay/mesh/peer_monitor.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "workers/relay/mesh/multipart.h"
 
 enum { EVENTS_PER_ROUND = 16 };
 
-static const struct {
-    uint16_t zmq_event;
-    enum peer_link_event link;
-} LINK_EVENTS[] = {
-    {ZMQ_EVENT_HANDSHAKE_SUCCEEDED, PEER_LINK_UP},
-    {ZMQ_EVENT_DISCONNECTED, PEER_LINK_LOST},
-};
-enum { LINK_EVENT_COUNT = sizeof LINK_EVENTS / sizeof *LINK_EVENTS };
+static const int WATCHED_EVENTS =
+    ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
 
 /* First frame: event u16, value u32, both in host order (zmq_socket_monitor(3)). */
 static void report(struct peer_monitor *monitor, struct multipart *in)
 {
-    uint16_t event = 0;
-    if (in->count == 0 || zmq_msg_size(&in->frames[0]) < sizeof event)
+    uint16_t event;
+    uint32_t value;
+    if (in->count == 0 || zmq_msg_size(&in->frames[0]) < sizeof event + sizeof value)
         return;
-    memcpy(&event, zmq_msg_data(&in->frames[0]), sizeof event);
-    for (size_t i = 0; i < LINK_EVENT_COUNT; i++)
-        if (LINK_EVENTS[i].zmq_event == event)
-            monitor->on_link(monitor->context, LINK_EVENTS[i].link);
+    const char *frame = zmq_msg_data(&in->frames[0]);
+    memcpy(&event, frame, sizeof event);
+    memcpy(&value, frame + sizeof event, sizeof value);
+    switch (event) {
+    case ZMQ_EVENT_CONNECTED:
+        monitor->descriptor = (int)value;
+        break;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        monitor->on_link(monitor->context, PEER_LINK_UP);
+        break;
+    case ZMQ_EVENT_DISCONNECTED:
+        monitor->descriptor = -1;
+        monitor->on_link(monitor->context, PEER_LINK_LOST);
+        break;
+    default:
+        break;
+    }
 }
 
 static void read_events(void *context, int events)
@@ -49,13 +60,11 @@ int peer_monitor_start(struct peer_monitor *monitor, struct ev_loop *loop, zsock
     char endpoint[64];
     snprintf(endpoint, sizeof endpoint, "inproc://peer-monitor-%llu",
              (unsigned long long)++counter);
-    int mask = 0;
-    for (size_t i = 0; i < LINK_EVENT_COUNT; i++)
-        mask |= LINK_EVENTS[i].zmq_event;
     monitor->watched = sockets_handle(dealer);
     monitor->on_link = on_link;
     monitor->context = context;
-    if (zmq_socket_monitor(monitor->watched, endpoint, mask) != 0)
+    monitor->descriptor = -1;
+    if (zmq_socket_monitor(monitor->watched, endpoint, WATCHED_EVENTS) != 0)
         return -1;
     monitor->events = sockets_monitor(endpoint);
     if (monitor->events &&
@@ -76,4 +85,26 @@ void peer_monitor_stop(struct peer_monitor *monitor)
     zmq_socket_monitor(monitor->watched, NULL, 0);
     sockets_close(&monitor->events);
     monitor->watched = NULL;
+}
+
+static bool leads_to(int descriptor, const char *uri)
+{
+    struct sockaddr_in address = {0};
+    socklen_t len = sizeof address;
+    char host[INET_ADDRSTRLEN], found[sizeof "tcp://:65535" + INET_ADDRSTRLEN];
+    if (getpeername(descriptor, (struct sockaddr *)&address, &len) != 0 ||
+        address.sin_family != AF_INET || !inet_ntop(AF_INET, &address.sin_addr, host, sizeof host))
+        return false;
+    snprintf(found, sizeof found, "tcp://%s:%u", host, ntohs(address.sin_port));
+    return strcmp(found, uri) == 0;
+}
+
+uint64_t peer_monitor_rtt_us(const struct peer_monitor *monitor, const char *uri)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    if (!monitor->watched || monitor->descriptor < 0 || !leads_to(monitor->descriptor, uri) ||
+        getsockopt(monitor->descriptor, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return 0;
+    return info.tcpi_rtt;
 }

@@ -13,6 +13,7 @@ enum peer_link_event {
 struct peer_monitor {
     zsock_t *events; /* inproc PAIR */
     void *watched;
+    int descriptor; /* of the connection that was made last; ZeroMQ may have closed it since */
     struct zmq_watcher watcher;
     void (*on_link)(void *context, enum peer_link_event event);
     void *context;
@@ -21,6 +22,10 @@ struct peer_monitor {
 /* Before the DEALER connects. Returns 0, or -1 with errno. */
 int peer_monitor_start(struct peer_monitor *monitor, struct ev_loop *loop, zsock_t *dealer,
                        void (*on_link)(void *context, enum peer_link_event event), void *context);
+/* The connection's round-trip time in µs, smoothed by the kernel (TCP_INFO, tcp(7)); 0 when it is
+ * not known. ZeroMQ owns the descriptor, and its number may be another's by now: `uri` ("tcp://"
+ * and an IPv4 address) is where it must lead. */
+uint64_t peer_monitor_rtt_us(const struct peer_monitor *monitor, const char *uri);
 /* Before the DEALER is destroyed. One of zeros is accepted. Not inside on_link(). */
 void peer_monitor_stop(struct peer_monitor *monitor);
 
