@@ -155,6 +155,36 @@ START_TEST(a_home_that_comes_anew_often_is_connected_to_by_and_by)
 }
 END_TEST
 
+static const struct mesh_peer_state DOWN = {true, false, true}, NOWHERE = {false, false, false};
+
+/* Discovery forgets a host that was killed, or is cut off, after a while. That is not its stop. */
+START_TEST(a_home_that_was_lost_is_waited_for_also_when_it_is_announced_no_more)
+{
+    start();
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", DOWN);
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", NOWHERE);
+    remote_home_tick(here.relay, clock_monotonic_ms() + HOME_UNKNOWN_LIMIT_MS + 1000);
+    settle_both();
+    expect(&worker, "");
+    test_send(&home, "sess/bob:x", "[1]");
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", UP);
+    settle_both();
+    expect(&worker, "deliver 1: 1=[1]\n");
+    stop();
+}
+END_TEST
+
+START_TEST(a_home_that_stops_is_gone_soon)
+{
+    start();
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", NOWHERE);
+    remote_home_tick(here.relay, clock_monotonic_ms() + HOME_UNKNOWN_LIMIT_MS + 1000);
+    settle_both();
+    expect(&worker, "end 1: hostGone\n");
+    stop();
+}
+END_TEST
+
 static void add_tests(TCase *cases)
 {
     tcase_add_test(cases, an_end_that_is_lost_is_told_again);
@@ -162,6 +192,8 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, an_attachment_that_is_over_is_let_go_of_at_the_next_message);
     tcase_add_test(cases, an_attachment_that_is_not_refreshed_is_let_go_of);
     tcase_add_test(cases, a_home_that_comes_anew_often_is_connected_to_by_and_by);
+    tcase_add_test(cases, a_home_that_was_lost_is_waited_for_also_when_it_is_announced_no_more);
+    tcase_add_test(cases, a_home_that_stops_is_gone_soon);
 }
 
 UNIT_MAIN("soft_state", add_tests)

@@ -49,11 +49,25 @@ struct remote_client *remote_home_find(const struct relay *relay, struct slice a
 static void note_peer(struct relay *relay, struct remote_home *home)
 {
     struct mesh_peer_state peer = mesh_peer(relay->mesh, home_id(home));
-    home->is_msgserver = peer.is_msgserver;
-    if (peer.up)
+    if (peer.known)
+        home->is_msgserver = peer.is_msgserver;
+    if (peer.up) {
         home->away_since_ms = 0;
-    else if (home->away_since_ms == 0)
+        return;
+    }
+    if (home->away_since_ms == 0) {
         home->away_since_ms = clock_monotonic_ms();
+        home->was_announced = false;
+    }
+    home->was_announced |= peer.known;
+}
+
+/* One that stops takes back its announcement, and then its connections end. One that is lost first,
+ * and not announced any more some time later, was killed, or is slow, or cut off: it may come
+ * back with all that it has. */
+static uint64_t patience_ms(const struct remote_home *home)
+{
+    return home->was_announced ? HOME_AWAY_LIMIT_MS : HOME_UNKNOWN_LIMIT_MS;
 }
 
 static struct remote_home *get_home(struct relay *relay, struct slice id)
@@ -459,9 +473,8 @@ void remote_home_tick(struct relay *relay, uint64_t now_ms)
             refuse_unproven(relay, home, now_ms);
             continue;
         }
-        bool known = mesh_peer(relay->mesh, home_id(home)).known;
-        uint64_t limit = known ? HOME_AWAY_LIMIT_MS : HOME_UNKNOWN_LIMIT_MS;
-        if (now_ms >= home->away_since_ms + limit)
+        note_peer(relay, home);
+        if (home->away_since_ms > 0 && now_ms >= home->away_since_ms + patience_ms(home))
             give_up(relay, home);
     }
 }
