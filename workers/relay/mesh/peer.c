@@ -22,6 +22,8 @@ static const double HANDSHAKE_INTERVAL_S = 0.2; /* MMRP fact */
  * takes first should be a handshake. */
 static const double HANDSHAKE_REPEAT_S = (MESH_HEARTBEAT_TTL_MS + 1000) / 1e3;
 static const double OPEN_RETRY_S = 1.0;
+/* A host of ours may be slow; a MAGE host in its place is rare. */
+static const double ANSWER_LIMIT_S = 10.0;
 
 /* No cluster ID has it. */
 static const char IDENTITY_MARK = '~';
@@ -106,8 +108,8 @@ static void reopen_soon(struct peer *peer)
     ev_timer_start(peer->shared->loop, &peer->reopening);
 }
 
-/* A host of ours answers our handshake. One that does not is a MAGE host that came in its place,
- * and does not know us under this identity. */
+/* Time is over for its handshake. A host of ours answers ours: one that does not is a MAGE host that
+ * came in its place, and does not know us under this identity. */
 static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -318,7 +320,7 @@ static void enter_linked(struct peer *peer)
     peer->answered = false;
     introduce_ourselves(peer);
     ev_timer_stop(peer->shared->loop, &peer->grace);
-    ev_timer_set(&peer->grace, PEER_GRACE_MS / 1e3, 0.);
+    ev_timer_set(&peer->grace, peer->dealer_is_private ? ANSWER_LIMIT_S : PEER_GRACE_MS / 1e3, 0.);
     ev_timer_start(peer->shared->loop, &peer->grace);
 }
 
