@@ -6,6 +6,7 @@
 
 #include "mesh_fixture.h"
 #include "workers/relay/mesh/outbox.h"
+#include "workers/relay/mesh/peer.h"
 
 /* Large: not on the stack. One test runs per process. */
 static struct node nodes[3];
@@ -312,7 +313,7 @@ START_TEST(a_stale_address_does_not_swallow_messages)
     node_start(B, "B:1", 0);
     node_announce(A, "old:1", B->uri, NULL);
     WAIT_FOR(mesh_counters(B->mesh).send_errors == 1);
-    run_for(2500); /* longer than the grace for those who never introduce themselves */
+    run_for(PEER_GRACE_MS + 500); /* for those who never introduce themselves */
     ck_assert(!node_sees(A, "old:1"));
     ck_assert_int_eq(send_text(A, "old:1", "x", "", ENVELOPE_SEND, 0), -1);
     node_stop(A);

@@ -15,6 +15,8 @@
 
 enum { MESH_MAGIC = 0x6d657368, FRAME_BYTES_FLOOR = 64 << 20, UNANNOUNCED_LOG_MS = 1000 };
 
+static const double SILENCE_LOOK_S = 10.0;
+
 static const char URI_SCHEME[] = "tcp://";
 
 /* --- peers --------------------------------------------------------------------------- */
@@ -70,6 +72,20 @@ struct peer *mesh_meet_peer(struct mesh *mesh, struct slice id)
         LOG_INFO("peer-unannounced", "peer=%s suppressed=%llu", peer->id,
                  (unsigned long long)suppressed);
     return peer;
+}
+
+static void on_silence(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct mesh *mesh = timer->data;
+    uint64_t now_ms = clock_monotonic_ms();
+    for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
+        next = peer->hh.next; /* GONE ones leave the table */
+        if (peer->state == PEER_UNANNOUNCED &&
+            now_ms >= peer->heard_ms + MESH_UNANNOUNCED_SILENT_MS)
+            peer_withdraw(peer);
+    }
 }
 
 static void reap(struct mesh *mesh)
@@ -211,12 +227,15 @@ struct mesh *mesh_open(struct ev_loop *loop, const struct settings *settings, ui
     ev_prepare_init(&mesh->reaper, on_reaper);
     ev_prepare_init(&mesh->released, on_released);
     ev_set_priority(&mesh->released, EV_MINPRI);
-    mesh->reaper.data = mesh->released.data = mesh;
+    ev_timer_init(&mesh->silence, on_silence, SILENCE_LOOK_S, SILENCE_LOOK_S);
+    mesh->reaper.data = mesh->released.data = mesh->silence.data = mesh;
     if ((settings->mmrp_port && open_sockets(mesh, settings, bound_port, why, why_room) != 0) ||
         name_ourselves(mesh, settings, why, why_room) != 0) {
         mesh_close(mesh);
         return NULL;
     }
+    if (mesh->router)
+        ev_timer_start(loop, &mesh->silence);
     mesh->shared =
         (struct peer_context){.loop = loop,
                               .own_id = slice_from_string(mesh->id),
@@ -239,6 +258,7 @@ void mesh_close(struct mesh *mesh)
     INVARIANT(mesh->magic == MESH_MAGIC && mesh->in_handlers == 0,
               "mesh_close() inside a handler of the mesh");
     ev_clear_pending(mesh->loop, &mesh->released);
+    ev_timer_stop(mesh->loop, &mesh->silence);
     reap(mesh);
     for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
         next = peer->hh.next;

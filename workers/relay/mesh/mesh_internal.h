@@ -6,7 +6,9 @@
 #include "workers/relay/mesh/peer.h"
 #include "workers/relay/mesh/router_socket.h"
 
-enum { MESH_UNANNOUNCED_MAX = 256 }; /* peers known by their handshake alone */
+/* Peers known by their handshake alone: how many, and how long one may be silent. Hosts of ours
+ * repeat their connects more often than that. */
+enum { MESH_UNANNOUNCED_MAX = 256, MESH_UNANNOUNCED_SILENT_MS = 90000 };
 
 struct mesh {
     unsigned magic;
@@ -24,6 +26,7 @@ struct mesh {
     struct peer *peers; /* uthash, by ID */
     struct peer *gone;  /* linked by next_gone: freed by the reaper */
     ev_prepare reaper;
+    ev_timer silence;    /* looks for unannounced peers that are silent */
     ev_prepare released; /* never started: fed by mesh_release() */
     struct peer_context shared;
     struct mesh_counters counters;

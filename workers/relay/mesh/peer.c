@@ -108,8 +108,8 @@ static void reopen_soon(struct peer *peer)
     ev_timer_start(peer->shared->loop, &peer->reopening);
 }
 
-/* Time is over for its handshake. A host of ours answers ours: one that does not is a MAGE host that
- * came in its place, and does not know us under this identity. */
+/* Time is over for its handshake. A host of ours answers ours: one that does not is a MAGE host
+ * that came in its place, and does not know us under this identity. */
 static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -119,6 +119,7 @@ static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int events)
         peer->is_msgserver = false;
         reopen_soon(peer);
     } else {
+        peer->awaits_answer = false;
         change_state(peer, PEER_INTRODUCED);
     }
 }
@@ -139,17 +140,16 @@ static bool learn(struct peer *peer, const struct handshake *handshake)
 void peer_came(struct peer *peer, const struct handshake *handshake, struct slice identity)
 {
     enum peer_state before = peer->state;
-    bool anew = peer->greeted && handshake->is_msgserver && peer->is_msgserver;
-    bool changed = !is_linked(before) && learn(peer, handshake);
-    peer->greeted = true;
+    if (!is_linked(before))
+        learn(peer, handshake);
+    else if (handshake->is_msgserver && !peer->is_msgserver)
+        peer->awaits_answer = true; /* it comes at once */
     if (identity.len <= PEER_IDENTITY_MAX) {
         memcpy(peer->identity, identity.data, identity.len);
         peer->identity[identity.len] = '\0';
     }
-    peer->heard_ms = clock_monotonic_ms();
-    if (handshake->is_msgserver == peer->is_msgserver) /* else ours will be answered at once */
-        peer_heard(peer);
-    if ((changed || anew) && before == PEER_UP)
+    peer_heard(peer);
+    if (before == PEER_UP && handshake->is_msgserver && peer->is_msgserver)
         peer->shared->on_change(peer->shared->mesh, peer, before);
 }
 
@@ -157,6 +157,7 @@ void peer_answered(struct peer *peer, const struct handshake *handshake)
 {
     enum peer_state before = peer->state;
     peer->answered = true;
+    peer->awaits_answer = false;
     peer->foreign = handshake->is_foreign;
     if (peer->foreign) {
         peer_misplaced(peer);
@@ -171,6 +172,8 @@ void peer_answered(struct peer *peer, const struct handshake *handshake)
 void peer_heard(struct peer *peer)
 {
     peer->heard_ms = clock_monotonic_ms();
+    if (peer->awaits_answer)
+        return;
     peer->introduced = true;
     change_state(peer, PEER_INTRODUCED);
 }
@@ -298,7 +301,11 @@ static enum peer_state state_after(const struct peer *peer, enum peer_event even
     case PEER_ANNOUNCED:
         return peer->state == PEER_UNANNOUNCED ? PEER_CONNECTING : peer->state;
     case PEER_WITHDRAWN:
-        return linked ? peer->state : PEER_GONE;
+        if (linked)
+            return peer->state;
+        return peer->state == PEER_CONNECTING && peer->identity[0] && peer->heard_ms > peer->lost_ms
+                   ? PEER_UNANNOUNCED
+                   : PEER_GONE;
     case PEER_LINKED:
         return peer->introduced ? PEER_UP : PEER_CONNECTED;
     case PEER_LOST:
@@ -328,7 +335,8 @@ static void leave_linked(struct peer *peer)
 {
     ev_timer_stop(peer->shared->loop, &peer->handshake_due);
     ev_timer_stop(peer->shared->loop, &peer->grace);
-    peer->misplaced = false;
+    peer->misplaced = peer->awaits_answer = false;
+    peer->lost_ms = clock_monotonic_ms();
 }
 
 /* The one place where a peer's state changes. */
@@ -369,6 +377,10 @@ void peer_withdraw(struct peer *peer)
 {
     peer->announced = false;
     change_state(peer, PEER_WITHDRAWN);
+    if (peer->state == PEER_UNANNOUNCED) {
+        close_dealer(peer);
+        peer->uri[0] = '\0';
+    }
 }
 
 void peer_replaced(struct peer *peer)

@@ -4,7 +4,8 @@
  * UNANNOUNCED ──────────→ CONNECTING ─────→ CONNECTED ─────────────→ UP
  *   a handshake came,       ↑   │lost, from CONNECTED or UP  ←misplaced
  *   no address known        └───┘
- * A peer that discovery withdrew is kept while its connection lives, then GONE.
+ * A peer that discovery withdrew is kept while our connection to it lives; then it is GONE, or,
+ * when there was none yet and it has made its own, UNANNOUNCED.
  *
  * Introduced: its handshake or an envelope came; or nothing came for PEER_GRACE_MS after the
  * connection was made: MAGE sends its handshake only once in its life, and ours may have been
@@ -20,7 +21,7 @@
 #include "workers/relay/mesh/outbox.h"
 #include "workers/relay/mesh/peer_monitor.h"
 
-enum { PEER_GRACE_MS = 2000, PEER_URI_MAX = 255, PEER_IDENTITY_MAX = CLUSTER_ID_MAX + 1 + 16 };
+enum { PEER_GRACE_MS = 5000, PEER_URI_MAX = 255, PEER_IDENTITY_MAX = CLUSTER_ID_MAX + 1 + 16 };
 
 enum peer_state { PEER_UNANNOUNCED, PEER_CONNECTING, PEER_CONNECTED, PEER_UP, PEER_GONE };
 /* In lower case. */
@@ -74,14 +75,15 @@ struct peer {
     bool announced;
     bool introduced; /* by a handshake or an envelope: stays so over reconnects */
     bool misplaced;
-    bool foreign;  /* of another game or version: it may send nothing */
-    bool greeted;  /* a handshake came by its own connection, once */
-    bool answered; /* one came by ours, since that was made */
+    bool foreign;       /* of another game or version: it may send nothing */
+    bool answered;      /* its handshake came by our connection, since that was made */
+    bool awaits_answer; /* it said by its own connection that it is another kind than we thought */
     bool is_msgserver;
     bool refused_sender; /* peer_send() said EAGAIN: on_writable is due */
     bool by_router;      /* how the outbox leaves */
     uint64_t heard_ms;
     uint64_t state_since_ms;
+    uint64_t lost_ms; /* when our connection to it ended last */
     char software[HANDSHAKE_SOFTWARE_MAX + 1];
     struct mesh_peer_counters counters;
     struct complaint_limits complaints;
