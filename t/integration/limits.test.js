@@ -22,7 +22,8 @@ const OVERHEAD = SANITIZED ? 3 : 1;
 // Resident bytes of all processes, without files: the store is one.
 function memory(server) {
     return [server.process.pid, ...server.pids('relay-worker'), ...server.pids('client-worker')].reduce((sum, pid) => {
-        const [, kib] = /^RssAnon:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
+        // A process that is ending has none.
+        const [, kib] = /^RssAnon:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) || [0, 0];
         return sum + Number(kib) * KIB;
     }, 0);
 }
