@@ -53,7 +53,7 @@ void sockets_prepare(void)
     zsys_handler_set(NULL); /* czmq would take SIGINT and SIGTERM at the first zsock_new() */
     zsys_set_logstream(stderr);
     zsys_set_io_threads(1);
-    zsys_set_max_sockets(0); /* as many as the descriptor limit has room for */
+    zsys_set_max_sockets(MESH_SOCKETS_MAX);
 }
 
 static int set_options(void *socket, const struct socket_option *options, size_t count)

@@ -12,6 +12,8 @@ typedef struct _zsock_t zsock_t;
 enum {
     MESH_HEARTBEAT_TTL_MS = 6000, /* a silent peer is given up after this time, on both sides */
     MESH_HIGH_WATER = 1000,       /* messages, each way; what is more waits in the outbox */
+    /* Three for each peer. libzmq holds 12 bytes ready for each that there may be. */
+    MESH_SOCKETS_MAX = 16384,
 };
 
 /* Prepares czmq once per process: no signal handlers, one I/O thread, errors to stderr. */
