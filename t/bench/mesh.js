@@ -107,9 +107,11 @@ async function measureRest(servers, zookeeperPid, alone) {
     const relays = servers.map(relayOf);
     const masters = servers.map((server) => server.process.pid);
     await delay(8000); // the handshakes and their repetitions are over
+    const segments = sentBy(relays[1]).segments;
     const began = Date.now();
     const { used } = await cpuDuring([...relays, ...masters, zookeeperPid], () => delay(REST_MS));
     const elapsed = Date.now() - began;
+    const sent = sentBy(relays[1]).segments - segments;
     const share = (microseconds) => microseconds / elapsed / 10;
     restShare = mean(used.slice(0, servers.length)) / elapsed / 1000;
     const memories = relays.slice(1).map(memoryOf); // the first was under load
@@ -121,6 +123,7 @@ async function measureRest(servers, zookeeperPid, alone) {
         relay_cpu_percent: Number(share(mean(used.slice(0, servers.length))).toFixed(3)),
         master_cpu_percent: Number(share(mean(used.slice(servers.length, -1))).toFixed(3)),
         zookeeper_cpu_percent: Number(share(used[used.length - 1]).toFixed(2)),
+        segments_per_second: Number((sent / elapsed * 1000).toFixed(1)),
     };
     figures.anonymous_kib_per_peer = Number(((figures.anonymous_kib - alone.anonymous) / peers).toFixed(1));
     figures.descriptors_per_peer = Number(((figures.descriptors - alone.descriptors) / peers).toFixed(2));
@@ -128,7 +131,8 @@ async function measureRest(servers, zookeeperPid, alone) {
         + ` PSS ${figures.pss_kib} KiB (alone: ${alone.pss}); ${figures.descriptors} descriptors (alone: ${alone.descriptors};`
         + ` ${figures.descriptors_per_peer} per peer)`);
     console.log(`  processor at rest, % of one core, over ${REST_MS / 1000} s: a relay ${figures.relay_cpu_percent},`
-        + ` a master ${figures.master_cpu_percent}, ZooKeeper ${figures.zookeeper_cpu_percent}`);
+        + ` a master ${figures.master_cpu_percent}, ZooKeeper ${figures.zookeeper_cpu_percent}; a relay sends ${figures.segments_per_second}`
+        + ' TCP segments with data a second');
     return figures;
 }
 
