@@ -14,7 +14,7 @@ enum {
     IDS = OWN_IDS + MAGES,
     SENT_PER_STEP = 3,
     FLAPS = 1000,
-    FLAPS_FULL = 20000,
+    FLAPS_FULL = 10000,
 };
 
 static const char *const ID[IDS] = {"A:1", "B:1", "C:1", "D:1", "a:1",
@@ -384,7 +384,7 @@ START_TEST(peers_that_flap)
     WAIT_FOR(descriptors() <= before);
     printf("# sent %lu, received %lu, by MAGE hosts %lu, returned %lu\n", sent, received, to_mages,
            returned);
-    require(received >= sent / 4 && to_mages > 0 && returned > 0, "too little came");
+    require(received >= sent / 4 && to_mages > 0, "too little came");
 }
 END_TEST
 
