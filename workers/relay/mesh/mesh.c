@@ -363,12 +363,16 @@ static int read_announcements(const struct mesh *mesh, struct slice peers,
     return reader_finish(&reader);
 }
 
-static bool is_announced(const struct announcements *list, const struct peer *peer)
+/* Not each peer in the list by itself: a start of many hosts brings as many lists. */
+static void mark_listed(struct mesh *mesh, const struct announcements *list)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (slice_equal(list->items[i].id, peer_id(peer)))
-            return true;
-    return false;
+    for (struct peer *peer = mesh->peers; peer; peer = peer->hh.next)
+        peer->listed = false;
+    for (size_t i = 0; i < list->count; i++) {
+        struct peer *peer = mesh_find_peer(mesh, list->items[i].id);
+        if (peer)
+            peer->listed = true;
+    }
 }
 
 /* Somebody else has this peer's address now: its connection leads there, and would keep ours with
@@ -384,16 +388,17 @@ static bool is_replaced(const struct announcements *list, const struct peer *pee
 
 static void withdraw_the_others(struct mesh *mesh, const struct announcements *list)
 {
+    mark_listed(mesh, list);
     for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
         next = peer->hh.next; /* GONE ones leave the table */
-        if (!peer->announced || is_announced(list, peer))
+        if (!peer->announced || peer->listed)
             continue;
         LOG_INFO("peer-withdrawn", "peer=%s uri=%s", peer->id, peer->uri);
         peer_withdraw(peer);
     }
     for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
         next = peer->hh.next;
-        if (peer->uri[0] && !is_announced(list, peer) && is_replaced(list, peer))
+        if (peer->uri[0] && !peer->listed && is_replaced(list, peer))
             peer_replaced(peer);
     }
 }

@@ -73,6 +73,7 @@ struct peer {
     char uri[PEER_URI_MAX + 1]; /* empty while unannounced */
     enum peer_state state;
     bool announced;
+    bool listed;     /* in the view that mesh_set_peers() takes */
     bool introduced; /* by a handshake or an envelope: stays so over reconnects */
     bool misplaced;
     bool foreign;       /* of another game or version: it may send nothing */
