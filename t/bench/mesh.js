@@ -56,7 +56,8 @@ async function everyHostSees(servers, count, figure = 'mesh_peers_up') {
     }, 120000, 1);
 }
 
-// Microseconds that each relay takes while work() runs, without what it takes at rest anyway.
+// Microseconds that each relay takes while work() runs, without what it takes at rest anyway. With many
+// hosts, what one of them takes for a message is a small difference of large figures.
 let restShare = 0;
 async function cpuBeyondRest(relays, work) {
     const began = process.hrtime.bigint();
