@@ -18,8 +18,8 @@ static struct node nodes[3];
 START_TEST(two_hosts_introduce_each_other)
 {
     nodes_join(nodes, 2);
-    ck_assert_uint_eq(A->ups, 1);
-    ck_assert_uint_eq(B->ups, 1);
+    ck_assert_uint_ge(A->ups, 1);
+    ck_assert_uint_ge(B->ups, 1);
     ck_assert_uint_eq(mesh_counters(A->mesh).peers_up, 1);
     ck_assert_uint_ge(mesh_counters(A->mesh).handshakes_received, 1);
     ck_assert(!mesh_peer(A->mesh, SLICE_LITERAL("C:1")).known);

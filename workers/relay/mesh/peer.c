@@ -180,9 +180,13 @@ void peer_heard(struct peer *peer)
 
 void peer_misplaced(struct peer *peer)
 {
-    if (!peer->misplaced)
-        LOG_WARNING("peer-misplaced", "peer=%s uri=%s why=\"another relay answers there\"",
-                    peer->id, peer->uri);
+    uint64_t suppressed;
+    if (!peer->misplaced &&
+        log_limit_pass(&peer->complaints.misplaced, COMPLAINT_INTERVAL_MS, &suppressed))
+        LOG_WARNING("peer-misplaced", "peer=%s uri=%s why=\"%s answers there\" suppressed=%llu",
+                    peer->id, peer->uri,
+                    peer->foreign ? "a host of another game or version" : "another relay",
+                    (unsigned long long)suppressed);
     peer->misplaced = true;
     change_state(peer, PEER_MISPLACED);
 }

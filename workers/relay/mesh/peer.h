@@ -36,9 +36,10 @@ enum peer_event {
     PEER_MISPLACED
 };
 
-/* One line a minute of each kind. */
+/* One line of each kind in that time. */
+enum { COMPLAINT_INTERVAL_MS = 60000 };
 struct complaint_limits {
-    struct log_limit malformed, stranger, unroutable;
+    struct log_limit malformed, stranger, unroutable, misplaced;
 };
 
 struct peer;

@@ -5,8 +5,6 @@
 
 #include "workers/relay/mesh/introductions.h"
 
-enum { LOG_INTERVAL_MS = 60000 };
-
 /* `peer` may be NULL. */
 #define MESH_COUNT(mesh, peer, name) ((mesh)->counters.name++, (peer) ? (peer)->counters.name++ : 0)
 
@@ -95,7 +93,7 @@ static void note_unroutable(struct mesh *mesh, struct peer *peer, const struct e
 {
     uint64_t suppressed;
     MESH_COUNT(mesh, peer, unroutable);
-    if (log_limit_pass(&limits_for(mesh, peer)->unroutable, LOG_INTERVAL_MS, &suppressed))
+    if (log_limit_pass(&limits_for(mesh, peer)->unroutable, COMPLAINT_INTERVAL_MS, &suppressed))
         LOG_INFO("envelope-unroutable", "from=%s type=%s to=%s why=\"%s\" suppressed=%llu",
                  peer ? peer->id : mesh->id, LOG_TEXT(failed->type_name),
                  LOG_TEXT(failed->route_len ? failed->route[0] : SLICE_EMPTY), strerror(error),
@@ -147,7 +145,8 @@ void routing_drop_malformed(struct mesh *mesh, const struct sender *sender, stru
 {
     uint64_t suppressed;
     MESH_COUNT(mesh, sender->peer, malformed);
-    if (log_limit_pass(&limits_for(mesh, sender->peer)->malformed, LOG_INTERVAL_MS, &suppressed))
+    if (log_limit_pass(&limits_for(mesh, sender->peer)->malformed, COMPLAINT_INTERVAL_MS,
+                       &suppressed))
         LOG_WARNING("envelope-malformed", "from=%s type=%s why=\"%s\" suppressed=%llu",
                     LOG_TEXT(sender->id), LOG_TEXT(type), why, (unsigned long long)suppressed);
 }
@@ -156,7 +155,8 @@ void routing_drop_stranger(struct mesh *mesh, const struct sender *sender, struc
 {
     uint64_t suppressed;
     MESH_COUNT(mesh, sender->peer, strangers);
-    if (log_limit_pass(&limits_for(mesh, sender->peer)->stranger, LOG_INTERVAL_MS, &suppressed))
+    if (log_limit_pass(&limits_for(mesh, sender->peer)->stranger, COMPLAINT_INTERVAL_MS,
+                       &suppressed))
         LOG_WARNING("envelope-from-stranger", "from=%s type=%s suppressed=%llu",
                     LOG_TEXT(sender->id), LOG_TEXT(type), (unsigned long long)suppressed);
 }
