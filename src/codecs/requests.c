@@ -11,6 +11,30 @@ const struct frame_rule *request_rule(uint16_t type)
     return type < FRAME_REQUEST_TYPES && RULES[type].name ? &RULES[type] : NULL;
 }
 
+/* What version 3 added to SESSION, when it is empty: a length, a u8 and a u64. */
+static const char NO_PLACE[4 + 1 + 8];
+
+struct slice reply_to_version(uint16_t operation, struct slice payload, uint8_t version)
+{
+    struct frame_session session;
+    if (operation != FRAME_SESSION || version >= REPLY_VERSION ||
+        get_session(payload, &session) != 0)
+        return payload;
+    return slice_of(payload.data, payload.len - sizeof NO_PLACE - session.attached_at.len);
+}
+
+int reply_from_version(struct buffer *out, uint16_t operation, struct slice payload,
+                       uint8_t version)
+{
+    size_t mark = buffer_len(out);
+    bool short_session = operation == FRAME_SESSION && version < REPLY_VERSION;
+    if (buffer_append_slice(out, payload) == 0 &&
+        (!short_session || buffer_append(out, NO_PLACE, sizeof NO_PLACE) == 0))
+        return 0;
+    buffer_truncate(out, mark);
+    return -1;
+}
+
 #define OUTCOME_CODE(NAME, code, sentence)     [OUTCOME_##NAME] = code,
 #define OUTCOME_SENTENCE(NAME, code, sentence) [OUTCOME_##NAME] = sentence,
 static const char *const CODES[OUTCOME_COUNT] = {OUTCOMES(OUTCOME_CODE)};

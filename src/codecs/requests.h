@@ -30,9 +30,23 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
 /* Up to `limit` after number `after` of `epoch`; epoch 0: from the oldest on. */
 #define FIELDS_READ_RECEIPTS(F) F(u64, epoch) F(u64, after) F(u32, limit)
 
+/* This host, and a run of slices, each a peer record (codecs/peer_record.h). `port`: 0 without a
+ * mesh. */
+#define FIELDS_READ_PEERS(F)
+#define FIELDS_PEER_REPORTS(F)                                                                     \
+    F(slice, id)                                                                                   \
+    F(slice, bind_host)                                                                            \
+    F(u16, port)                                                                                   \
+    F(slice, game)                                                                                 \
+    F(slice, version)                                                                              \
+    F(slice, software)                                                                             \
+    F(slice, peers)
+
 /* The answer to create, read and delete; all but `outcome` is empty unless it is QUEUED (for
  * create: made, read: found, delete: deleted). Times are in ms. `adopted`: the record only points
- * to a mailbox at another home, and its key does not name that home. */
+ * to a mailbox at another home, and its key does not name that home. `attached_at`: the cluster ID
+ * of the client's host; empty when none is attached, or the home is of version 2 and does not say.
+ * What follows `pending_bytes` came with version 3 of replies. */
 #define FIELDS_SESSION(F)                                                                          \
     F(u8, outcome)                                                                                 \
     F(slice, address)                                                                              \
@@ -49,7 +63,10 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
     F(u64, replaced)                                                                               \
     F(u64, overflowed)                                                                             \
     F(u64, pending)                                                                                \
-    F(u64, pending_bytes)
+    F(u64, pending_bytes)                                                                          \
+    F(slice, attached_at)                                                                          \
+    F(u8, attached_style)                                                                          \
+    F(u64, attached_ms)
 /* A run of struct recipient_result, one per address, in their order. */
 #define FIELDS_SENT(F) F(slice, results)
 /* Mailboxes of the answering host; `peers`: other hosts that were told. */
@@ -67,6 +84,10 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
 #define FIELDS_RECEIPTS(F)                                                                         \
     F(u64, epoch) F(u64, first) F(u64, lost) F(u8, restarted) F(slice, home) F(slice, receipts)
 
+/* Instead of any answer, from another host: it does not know the operation, or the layout. */
+#define FIELDS_NOT_UNDERSTOOD(F) F(u8, version)
+
+/* Hosts of different age meet, so numbers stay: new rows come last. */
 #define REQUEST_FRAMES(FRAME)                                                                      \
     FRAME(CREATE_SESSION, create_session, REQUESTED, REQUEST_SMALL, "register a session")          \
     FRAME(READ_SESSION, read_session, REQUESTED, REQUEST_SMALL, "look a session up")               \
@@ -81,13 +102,31 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
     FRAME(BROADCAST_SENT, broadcast_sent, REPLIED, REQUEST_SMALL, "outcome of a broadcast")        \
     FRAME(STATUS, status, REPLIED, REQUEST_SMALL, "figures")                                       \
     FRAME(MESSAGE_STATE, message_state, REPLIED, REQUEST_SMALL, "what became of one message")      \
-    FRAME(RECEIPTS, receipts, REPLIED, REQUEST_MAX_PAYLOAD, "receipts")
+    FRAME(RECEIPTS, receipts, REPLIED, REQUEST_MAX_PAYLOAD, "receipts")                            \
+    FRAME(READ_PEERS, read_peers, REQUESTED, REQUEST_SMALL, "this host and its peers")             \
+    FRAME(PEER_REPORTS, peer_reports, REPLIED, REQUEST_MAX_PAYLOAD, "this host and its peers")     \
+    FRAME(NOT_UNDERSTOOD, not_understood, REPLIED, REQUEST_SMALL, "asked for what it does not know")
 
 enum request_type { FRAME_REQUEST_NONE, REQUEST_FRAMES(FRAME_ENUM) FRAME_REQUEST_TYPES };
 
 REQUEST_FRAMES(FRAME_DECLARE)
 
 const struct frame_rule *request_rule(uint16_t type);
+
+/* Between hosts, the first byte of a payload is the version of its layout. Whoever asks says beside
+ * the request which replies it can read, so that hosts of different age answer each other. */
+enum {
+    REQUEST_VERSION = 2,
+    REPLY_VERSION_FIRST = 2,
+    REPLY_VERSION = 3, /* SESSION tells where the client is attached */
+};
+
+/* A reply's sound payload as a host that reads `version` expects it: a part of the same bytes. */
+struct slice reply_to_version(uint16_t operation, struct slice payload, uint8_t version);
+/* Appends a payload of `version`, as this version's get_*() read it. Returns 0, or -1 with errno
+ * ENOMEM. */
+int reply_from_version(struct buffer *out, uint16_t operation, struct slice payload,
+                       uint8_t version);
 
 /* OUTCOME (NAME, code, sentence): what became of a request for one session. */
 #define OUTCOMES(OUTCOME)                                                                          \
@@ -103,7 +142,10 @@ const struct frame_rule *request_rule(uint16_t type);
     OUTCOME(INVALID_KEY, "invalidSessionKey", "Not a session key: expected actor:secret~home.")    \
     OUTCOME(KEY_REUSED, "keyReused",                                                               \
             "This idempotencyKey was used for other messages, or with another ttl, replaceKey "    \
-            "or receipt; nothing was stored.")
+            "or receipt; nothing was stored.")                                                     \
+    OUTCOME(OTHER_VERSION, "otherVersion",                                                         \
+            "The session's home runs another version of msgserver, which does not understand the " \
+            "request; nothing was done.")
 
 #define OUTCOME_ENUM(NAME, code, sentence) OUTCOME_##NAME,
 enum outcome { OUTCOMES(OUTCOME_ENUM) OUTCOME_COUNT };

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "codecs/data_frames.h"
 #include "workers/client/backend/api.h"
 
 struct exchange {
@@ -164,12 +165,13 @@ START_TEST(a_session_is_created)
                                            .home = SLICE_LITERAL("e2dd:15001"),
                                            .ttl_ms = 3600000});
     ck_assert_uint_eq(exchange->status, 201);
-    ck_assert_str_eq(buffer_bytes(&exchange->body),
-                     "{\"sessionKey\":\"b \\\"x\\\":AbCd~e2dd.15001\",\"actorId\":\"b \\\"x\\\"\","
-                     "\"home\":\"e2dd:15001\",\"ttl\":3600,\"age\":0,\"attached\":false,"
-                     "\"lastId\":0,\"accepted\":0,\"confirmed\":0,\"dropped\":0,"
-                     "\"replaced\":0,\"overflowed\":0,\"pending\":0,"
-                     "\"pendingBytes\":0}\n");
+    ck_assert_str_eq(
+        buffer_bytes(&exchange->body),
+        "{\"sessionKey\":\"b \\\"x\\\":AbCd~e2dd.15001\",\"actorId\":\"b \\\"x\\\"\","
+        "\"home\":\"e2dd:15001\",\"ttl\":3600,\"age\":0,\"attached\":false,\"attachment\":null,"
+        "\"lastId\":0,\"accepted\":0,\"confirmed\":0,\"dropped\":0,"
+        "\"replaced\":0,\"overflowed\":0,\"pending\":0,"
+        "\"pendingBytes\":0}\n");
     finish(exchange);
 }
 END_TEST
@@ -184,6 +186,55 @@ START_TEST(an_adopted_session_has_a_key_without_home)
                                            .adopted = 1});
     ck_assert_ptr_nonnull(strstr(buffer_bytes(&exchange->body), "\"sessionKey\":\"bob:AbCd\","));
     finish(exchange);
+}
+END_TEST
+
+START_TEST(a_session_tells_where_its_client_is)
+{
+    static const struct {
+        struct frame_session session;
+        const char *expected;
+    } CASES[] = {
+        {{.attached = 1,
+          .attached_at = SLICE_LITERAL("47a0:15001"),
+          .attached_style = STYLE_STREAM,
+          .attached_ms = 12999},
+         "\"attached\":true,\"attachment\":{\"host\":\"47a0:15001\",\"style\":\"stream\","
+         "\"seconds\":12},\"lastId\""},
+        {{.attached = 1,
+          .attached_at = SLICE_LITERAL("e2dd:15001"),
+          .attached_style = STYLE_SHORT_POLL},
+         "\"attachment\":{\"host\":\"e2dd:15001\",\"style\":\"shortpolling\",\"seconds\":0}"},
+        {{.attached = 1}, "\"attached\":true,\"attachment\":null,"},
+        {{.attached = 1, .attached_at = SLICE_LITERAL("x"), .attached_style = 9}, "hostGone"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct exchange *exchange = call("GET", "/sessions/bob:AbCd~e2dd.15001", "");
+        struct frame_session session = CASES[i].session;
+        session.address = SLICE_LITERAL("sess/bob:AbCd");
+        session.home = SLICE_LITERAL("e2dd:15001");
+        answer_session(&session);
+        ck_assert_msg(strstr(buffer_bytes(&exchange->body), CASES[i].expected), "%s",
+                      buffer_bytes(&exchange->body));
+        finish(exchange);
+    }
+}
+END_TEST
+
+/* Hosts of different age. */
+START_TEST(a_home_that_does_not_understand_is_said)
+{
+    struct buffer payload = {0};
+    struct frame_not_understood refusal = {.version = 9};
+    ck_assert_int_eq(put_not_understood_fields(&payload, &refusal), 0);
+    struct exchange *exchange = call("GET", "/sessions/bob:AbCd~e2dd.15001", "");
+    answer(0, FRAME_NOT_UNDERSTOOD, &payload);
+    expect_error(exchange, 502, "otherVersion");
+    exchange = call("POST", "/messages", "{\"to\":\"a:1~h.1\",\"message\":[[\"e\"]]}");
+    answer(0, FRAME_NOT_UNDERSTOOD, &payload);
+    ck_assert_ptr_nonnull(strstr(buffer_bytes(&exchange->body), "\"outcome\":\"otherVersion\""));
+    finish(exchange);
+    buffer_free(&payload);
 }
 END_TEST
 
@@ -496,6 +547,8 @@ static void add_tests(TCase *cases)
 {
     tcase_add_test(cases, a_session_is_created);
     tcase_add_test(cases, an_adopted_session_has_a_key_without_home);
+    tcase_add_test(cases, a_session_tells_where_its_client_is);
+    tcase_add_test(cases, a_home_that_does_not_understand_is_said);
     tcase_add_test(cases, a_session_is_read_and_deleted_at_its_home);
     tcase_add_test(cases, recipients_are_split_by_home_and_answered_in_order);
     tcase_add_test(cases, ndjson_answers_line_by_line);

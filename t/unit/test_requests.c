@@ -120,6 +120,7 @@ START_TEST(sessions_are_made_read_and_deleted)
     session = ask_session("host-a:1", FRAME_READ_SESSION, "sess/bob:x");
     ck_assert(session.attached && !session.adopted);
     ck_assert_uint_eq(session.attachment, 7ull << 32 | 1);
+    ck_assert_slice_eq(session.attached_at, "host-a:1");
     ck_assert_uint_eq(session.last_id, 1);
     ck_assert_uint_eq(session.pending, 1);
     ck_assert_uint_eq(session.pending_bytes, 3);
@@ -380,6 +381,162 @@ START_TEST(a_home_of_ours_answers)
 }
 END_TEST
 
+START_TEST(a_session_tells_where_its_client_is)
+{
+    static const char *const CONNECTS[] = {"never", "ondelivery"};
+    start();
+    create("bob", "x", "");
+    ck_assert_uint_eq(ask_session("", FRAME_READ_SESSION, "sess/bob:x").attached_at.len, 0);
+    test_attach(&worker, 1, STYLE_LONG_POLL, "sess/bob:x", "", 0);
+    struct frame_session session = ask_session("", FRAME_READ_SESSION, "sess/bob:x");
+    ck_assert_slice_eq(session.attached_at, "host-a:1");
+    ck_assert_uint_eq(session.attached_style, STYLE_LONG_POLL);
+    test_detach(&worker, 1);
+    settle(&test, &worker);
+    for (size_t i = 0; i < sizeof CONNECTS / sizeof *CONNECTS; i++) {
+        char line[160];
+        snprintf(line, sizeof line,
+                 "msgServer.connect  | sess/bob:x;%s;0;0;0;%zu;7000000 | host-b:1,host-b:1:9",
+                 CONNECTS[i], i + 1);
+        fake_mesh_receive(test.relay->mesh, line);
+        session = ask_session("", FRAME_READ_SESSION, "sess/bob:x");
+        ck_assert_slice_eq(session.attached_at, "host-b:1");
+        ck_assert_uint_eq(session.attached_style, i == 0 ? STYLE_STREAM : STYLE_LONG_POLL);
+        ck_assert(session.attached_ms >= 7000 && session.attached_ms < 67000);
+    }
+    stop();
+}
+END_TEST
+
+START_TEST(a_client_here_of_a_mailbox_elsewhere_is_told_of_too)
+{
+    start();
+    fake_mesh_set_peer(test.relay->mesh, "host-m:9", (struct mesh_peer_state){true, true, false});
+    create("bob", "x", "host-m:9");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    struct frame_session session = ask_session("", FRAME_READ_SESSION, "sess/bob:x");
+    ck_assert_slice_eq(session.home, "host-m:9");
+    ck_assert_slice_eq(session.attached_at, "host-a:1");
+    stop();
+}
+END_TEST
+
+/* The reply in the journal, after its token: operation and payload with its version. */
+static struct slice reply_in_journal(void)
+{
+    struct buffer *journal = fake_mesh_journal(test.relay->mesh);
+    const char *operation = memchr(buffer_bytes(journal), ';', buffer_len(journal));
+    ck_assert_ptr_nonnull(operation);
+    size_t before = (size_t)(operation + 1 - buffer_bytes(journal));
+    return slice_of(operation + 1, buffer_len(journal) - before - strlen(" | \n"));
+}
+
+/* Hosts of different age: the older one gets what it can read, as long as it does not say more. */
+START_TEST(an_older_host_gets_the_replies_it_can_read)
+{
+    static const struct {
+        const char *understood; /* NULL: not said, as by version 2 */
+        uint8_t version;
+    } ASKERS[] = {{NULL, 2}, {"2", 2}, {"3", 3}, {"4", 3}, {"x", 2}, {"1", 2}};
+    start();
+    fake_mesh_set_peer(test.relay->mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
+    create("bob", "x", "");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    settle(&test, &worker);
+    struct frame_read_session read = {SLICE_LITERAL("sess/bob:x")};
+    put_u8(&payload, 2);
+    put_read_session_fields(&payload, &read);
+    for (size_t i = 0; i < sizeof ASKERS / sizeof *ASKERS; i++) {
+        const char *understood = ASKERS[i].understood;
+        struct slice messages[] = {SLICE_LITERAL("1-2-3"), SLICE_LITERAL("2"),
+                                   buffer_slice(&payload),
+                                   slice_from_string(understood ? understood : "")};
+        struct envelope request = {.type = ENVELOPE_REQUEST,
+                                   .flags = ENVELOPE_TRACK_ROUTE,
+                                   .messages = messages,
+                                   .message_count = understood ? 4 : 3,
+                                   .return_route = {SLICE_LITERAL("host-b:1")},
+                                   .return_route_len = 1};
+        buffer_free(fake_mesh_journal(test.relay->mesh));
+        fake_mesh_receive_envelope(test.relay->mesh, &request);
+        struct slice reply = reply_in_journal();
+        ck_assert(slice_starts_with(reply, "9;"));
+        ck_assert_uint_eq((uint8_t)reply.data[2], ASKERS[i].version);
+        struct buffer read_back = {0};
+        struct frame_session session;
+        ck_assert_int_eq(reply_from_version(&read_back, FRAME_SESSION,
+                                            slice_of(reply.data + 3, reply.len - 3),
+                                            ASKERS[i].version),
+                         0);
+        ck_assert_int_eq(get_session(buffer_slice(&read_back), &session), 0);
+        ck_assert(session.attached && slice_equals_string(session.address, "sess/bob:x"));
+        ck_assert_slice_eq(session.attached_at, ASKERS[i].version == 3 ? "host-a:1" : "");
+        buffer_free(&read_back);
+    }
+    buffer_free(&payload);
+    stop();
+}
+END_TEST
+
+START_TEST(an_older_home_is_understood)
+{
+    start();
+    fake_mesh_set_peer(test.relay->mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
+    struct frame_read_session read = {.address = SLICE_LITERAL("sess/bob:x")};
+    put_read_session_fields(&payload, &read);
+    ask("host-b:1", FRAME_READ_SESSION);
+    struct frame_session known = {.outcome = OUTCOME_QUEUED,
+                                  .address = SLICE_LITERAL("sess/bob:x"),
+                                  .attached = 1,
+                                  .pending_bytes = 12,
+                                  .attached_at = SLICE_LITERAL("cut off")};
+    struct buffer whole = {0}, versioned = {0};
+    ck_assert_int_eq(put_session_fields(&whole, &known), 0);
+    put_u8(&versioned, 2);
+    buffer_append_slice(&versioned, reply_to_version(FRAME_SESSION, buffer_slice(&whole), 2));
+    char token[REQUEST_TOKEN_ROOM];
+    struct slice messages[] = {slice_of(token, requests_write_token(7, worker.last_request, token)),
+                               SLICE_LITERAL("9"), buffer_slice(&versioned)};
+    struct envelope reply = {.type = ENVELOPE_REPLY, .messages = messages, .message_count = 3};
+    fake_mesh_receive_envelope(test.relay->mesh, &reply);
+    settle(&test, &worker);
+    struct frame_session session = session_reply();
+    ck_assert_uint_eq(session.pending_bytes, 12);
+    ck_assert(session.attached && session.attached_at.len == 0);
+    buffer_free(&whole);
+    buffer_free(&versioned);
+    stop();
+}
+END_TEST
+
+/* What only a younger host knows is refused, so that its asker need not wait. */
+START_TEST(what_is_not_understood_is_said)
+{
+    static const char *const LINES[] = {
+        "msgserver.request  | 1-2-3;99;\2;4 | host-b:1",
+        "msgserver.request  | 1-2-3;2;\4;4 | host-b:1",
+    };
+    start();
+    fake_mesh_set_peer(test.relay->mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
+    for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {
+        fake_mesh_receive(test.relay->mesh, LINES[i]);
+        ck_assert_slice_eq(reply_in_journal(), "17;\3\2");
+        buffer_free(fake_mesh_journal(test.relay->mesh));
+    }
+    ck_assert_uint_eq(figure(&test, METRIC_MALFORMED), 0);
+    put_send_order(run_of("sess/bob:x", NULL), run_of("[]", NULL));
+    ask("host-b:1", FRAME_SEND);
+    char token[REQUEST_TOKEN_ROOM];
+    struct slice messages[] = {slice_of(token, requests_write_token(7, worker.last_request, token)),
+                               SLICE_LITERAL("17"), SLICE_LITERAL("\3\2")};
+    struct envelope reply = {.type = ENVELOPE_REPLY, .messages = messages, .message_count = 3};
+    fake_mesh_receive_envelope(test.relay->mesh, &reply);
+    settle(&test, &worker);
+    ck_assert_uint_eq(worker.reply, FRAME_NOT_UNDERSTOOD);
+    stop();
+}
+END_TEST
+
 START_TEST(a_request_that_comes_back_is_host_gone)
 {
     start();
@@ -395,8 +552,10 @@ START_TEST(a_request_that_comes_back_is_host_gone)
     struct slice messages[] = {SLICE_LITERAL("Host unreachable"),
                                SLICE_LITERAL("msgserver.request"),
                                slice_of(token, requests_write_token(7, 1, token)),
-                               SLICE_LITERAL("4"), buffer_slice(&kept)};
-    struct envelope back = {.type = ENVELOPE_SEND_ERROR, .messages = messages, .message_count = 5};
+                               SLICE_LITERAL("4"),
+                               buffer_slice(&kept),
+                               SLICE_LITERAL("3")};
+    struct envelope back = {.type = ENVELOPE_SEND_ERROR, .messages = messages, .message_count = 6};
     fake_mesh_receive_envelope(mesh, &back);
     settle(&test, &worker);
     check_sent("hostGone");
@@ -412,8 +571,7 @@ START_TEST(a_reply_without_the_seal_is_no_reply)
     char token[REQUEST_TOKEN_ROOM];
     struct buffer versioned = {0};
     struct frame_session gone = {.outcome = OUTCOME_NO_SESSION};
-    ck_assert_int_eq(put_u8(&versioned, REQUEST_VERSION) | put_session_fields(&versioned, &gone),
-                     0);
+    ck_assert_int_eq(put_u8(&versioned, REPLY_VERSION) | put_session_fields(&versioned, &gone), 0);
     char operation[8];
     snprintf(operation, sizeof operation, "%d", FRAME_SESSION);
     struct slice messages[] = {SLICE_LITERAL("7-1"), slice_from_string(operation),
@@ -441,14 +599,23 @@ END_TEST
 START_TEST(replies_that_make_no_sense_are_counted)
 {
     static const char *const LINES[] = {
-        "msgserver.reply  | 7-1;9;\2",       "msgserver.reply  | 7-1;9",
-        "msgserver.reply  | 7;9;\2x",        "msgserver.reply  | -;9;\2",
-        "msgserver.reply  | 7-1;1;\2",       "msgserver.reply  | 7-1;99999999;\2",
-        "msgserver.reply  | 7-1;x;\2",       "msgserver.reply  | 99999999999-1;10;\2",
-        "msgserver.reply  | 7-1;10;\1",      "msgserver.request  | 7-1;1;\2 | host-b:1",
-        "msgserver.request  | 7-1;6;\2",     "msgserver.request  | 7-1;9;\2 | host-b:1",
-        "msgserver.request  | 7-1;0;\2 | b", "msgserver.request  | 7-1 | host-b:1",
-        "msgserver.request  | 7-1;7;\2 | b", "msgserver.request  | 7-1;8;\2 | b",
+        "msgserver.reply  | 7-1;9;\2",
+        "msgserver.reply  | 7-1;9",
+        "msgserver.reply  | 7;9;\2x",
+        "msgserver.reply  | -;9;\2",
+        "msgserver.reply  | 7-1;1;\2",
+        "msgserver.reply  | 7-1;99999999;\2",
+        "msgserver.reply  | 7-1;x;\2",
+        "msgserver.reply  | 99999999999-1;10;\2",
+        "msgserver.reply  | 7-1;10;\1",
+        "msgserver.reply  | 7-1;9;\4x",
+        "msgserver.request  | 7-1;1;\2 | host-b:1",
+        "msgserver.request  | 7-1;6;\2",
+        "msgserver.request  | 7-1;9;\2 | host-b:1",
+        "msgserver.request  | 7-1;0;\2 | b",
+        "msgserver.request  | 7-1 | host-b:1",
+        "msgserver.request  | 7-1;7;\2 | b",
+        "msgserver.request  | 7-1;8;\2 | b",
     };
     start();
     for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {
@@ -474,6 +641,11 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_home_that_cannot_be_reached_is_said_at_once);
     tcase_add_test(cases, a_mage_host_gets_the_messages_and_does_not_answer);
     tcase_add_test(cases, a_home_of_ours_answers);
+    tcase_add_test(cases, a_session_tells_where_its_client_is);
+    tcase_add_test(cases, a_client_here_of_a_mailbox_elsewhere_is_told_of_too);
+    tcase_add_test(cases, an_older_host_gets_the_replies_it_can_read);
+    tcase_add_test(cases, an_older_home_is_understood);
+    tcase_add_test(cases, what_is_not_understood_is_said);
     tcase_add_test(cases, a_request_that_comes_back_is_host_gone);
     tcase_add_test(cases, a_reply_without_the_seal_is_no_reply);
     tcase_add_test(cases, replies_that_make_no_sense_are_counted);

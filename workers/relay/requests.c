@@ -24,6 +24,14 @@
 typedef int (*operation_handler)(struct relay *relay, struct slice payload, bool checked,
                                  struct buffer *reply);
 
+/* The host where the client is. */
+static struct slice attached_at(const struct relay *relay, const struct attachment *attachment)
+{
+    if (!attachment)
+        return SLICE_EMPTY;
+    return attachment->route ? attachment->route->hops[0] : relay_cluster_id(relay);
+}
+
 static int put_session_state(struct relay *relay, const struct session *session,
                              struct buffer *reply)
 {
@@ -48,6 +56,9 @@ static int put_session_state(struct relay *relay, const struct session *session,
         .overflowed = mailbox->overflowed,
         .pending = mailbox->pending,
         .pending_bytes = mailbox->bytes,
+        .attached_at = attached_at(relay, attachment),
+        .attached_style = attachment ? attachment->style : 0,
+        .attached_ms = attachment ? (clock_monotonic_us() - attachment->since_us) / 1000 : 0,
     };
     return put_session_fields(reply, &state);
 }

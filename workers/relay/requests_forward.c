@@ -155,11 +155,14 @@ static bool is_reply(uint16_t operation, struct slice payload)
         struct frame_status status;
         struct frame_message_state message;
         struct frame_receipts receipts;
+        struct frame_not_understood not_understood;
     } fields;
     struct recipient_result result;
     switch (operation) {
     case FRAME_SESSION:
-        return get_session(payload, &fields.session) == 0 && fields.session.outcome < OUTCOME_COUNT;
+        return get_session(payload, &fields.session) == 0 &&
+               fields.session.outcome < OUTCOME_COUNT &&
+               fields.session.attached_style <= STYLE_SHORT_POLL;
     case FRAME_SENT: {
         if (get_sent(payload, &fields.sent) != 0)
             return false;
@@ -179,6 +182,8 @@ static bool is_reply(uint16_t operation, struct slice payload)
     case FRAME_RECEIPTS:
         return get_receipts(payload, &fields.receipts) == 0 &&
                receipts_are_sound(fields.receipts.receipts);
+    case FRAME_NOT_UNDERSTOOD:
+        return get_not_understood(payload, &fields.not_understood) == 0;
     default:
         return false;
     }

@@ -325,16 +325,22 @@ static void on_host_gone(struct relay *relay, struct slice sender, const struct 
                                                        : END_HOST_GONE);
 }
 
-/* token | operation | version and payload */
-static bool read_operation(const struct slice *messages, uint16_t *operation, struct slice *payload)
+struct operation {
+    uint16_t type;
+    uint8_t version;
+    struct slice payload;
+};
+
+/* token | operation | version and payload | of a request: the newest replies that are understood */
+static bool read_operation(const struct slice *messages, struct operation *operation)
 {
     uint64_t number;
     struct slice versioned = messages[2];
-    if (parse_u64(messages[1], &number) != 0 || number > UINT16_MAX || versioned.len < 1 ||
-        versioned.data[0] != REQUEST_VERSION)
+    if (parse_u64(messages[1], &number) != 0 || number > UINT16_MAX || versioned.len < 1)
         return false;
-    *operation = (uint16_t)number;
-    *payload = slice_of(versioned.data + 1, versioned.len - 1);
+    *operation = (struct operation){.type = (uint16_t)number,
+                                    .version = (uint8_t)versioned.data[0],
+                                    .payload = slice_of(versioned.data + 1, versioned.len - 1)};
     return true;
 }
 
@@ -344,39 +350,58 @@ static void on_send_error(struct relay *relay, struct slice sender, const struct
     (void)sender;
     struct attachment *attachment = named_attachment(relay, envelope);
     struct slice type = envelope->messages[1];
-    uint16_t operation;
-    struct slice payload;
+    struct operation operation;
     if (attachment && slice_equals_string(type, envelope_type_name(ENVELOPE_CONNECT)) &&
         envelope->message_count > 2 && is_address_of(attachment, envelope->messages[2]))
         remote_home_on_error(relay, attachment);
-    else if (envelope->message_count == 5 &&
+    else if (envelope->message_count >= 5 &&
              slice_equals_string(type, envelope_type_name(ENVELOPE_REQUEST)) &&
-             read_operation(&envelope->messages[2], &operation, &payload))
-        requests_on_undelivered(relay, envelope->messages[2], operation, payload);
+             read_operation(&envelope->messages[2], &operation))
+        requests_on_undelivered(relay, envelope->messages[2], operation.type, operation.payload);
     else
         LOG_DEBUG("send-error", "error=%s type=%s", LOG_TEXT(envelope->messages[0]),
                   LOG_TEXT(type));
 }
 
+/* What this host does not know, a younger one may ask for: it is told so. */
+static uint16_t answer_operation(struct relay *relay, const struct operation *operation,
+                                 struct buffer *reply)
+{
+    const struct frame_rule *rule = request_rule(operation->type);
+    if (operation->version == REQUEST_VERSION && (operation->type == 0 || rule))
+        return requests_answer(relay, operation->type, operation->payload, false, reply);
+    struct frame_not_understood answer = {.version = REQUEST_VERSION};
+    return put_not_understood_fields(reply, &answer) == 0 ? FRAME_NOT_UNDERSTOOD : 0;
+}
+
+static uint8_t understood_version(const struct envelope *request)
+{
+    uint64_t version;
+    if (request->message_count < 4 || parse_u64(request->messages[3], &version) != 0 ||
+        version < REPLY_VERSION_FIRST)
+        return REPLY_VERSION_FIRST;
+    return version < REPLY_VERSION ? (uint8_t)version : REPLY_VERSION;
+}
+
 static void on_request(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
-    uint16_t operation;
-    struct slice payload;
+    struct operation operation;
     struct buffer reply = {0};
     uint16_t replied = 0;
-    if (envelope->return_route_len > 0 && read_operation(envelope->messages, &operation, &payload))
-        replied = requests_answer(relay, operation, payload, false, &reply);
+    if (envelope->return_route_len > 0 && read_operation(envelope->messages, &operation))
+        replied = answer_operation(relay, &operation, &reply);
     if (replied == 0) {
         malformed(relay, sender, envelope, "not a request");
     } else {
+        uint8_t version = understood_version(envelope);
         struct envelope answer = {.type = ENVELOPE_REPLY,
                                   .type_name =
                                       slice_from_string(envelope_type_name(ENVELOPE_REPLY)),
                                   .route_len = envelope->return_route_len};
         memcpy(answer.route, envelope->return_route, sizeof answer.route);
         /* When it cannot be sent, the asking worker's time limit speaks. */
-        if (routing_send_operation(relay, &answer, envelope->messages[0], replied,
-                                   buffer_slice(&reply)) != 0)
+        if (routing_send_operation(relay, &answer, envelope->messages[0], replied, version,
+                                   reply_to_version(replied, buffer_slice(&reply), version)) != 0)
             LOG_DEBUG("reply-not-sent", "operation=%u", replied);
     }
     buffer_free(&reply);
@@ -384,11 +409,14 @@ static void on_request(struct relay *relay, struct slice sender, const struct en
 
 static void on_reply(struct relay *relay, struct slice sender, const struct envelope *envelope)
 {
-    uint16_t operation;
-    struct slice payload;
-    if (!read_operation(envelope->messages, &operation, &payload) ||
-        !requests_on_reply(relay, envelope->messages[0], operation, payload))
+    struct operation operation;
+    struct buffer payload = {0};
+    if (!read_operation(envelope->messages, &operation) ||
+        operation.version < REPLY_VERSION_FIRST || operation.version > REPLY_VERSION ||
+        reply_from_version(&payload, operation.type, operation.payload, operation.version) != 0 ||
+        !requests_on_reply(relay, envelope->messages[0], operation.type, buffer_slice(&payload)))
         malformed(relay, sender, envelope, "not a reply");
+    buffer_free(&payload);
 }
 
 static const struct {

@@ -8,7 +8,6 @@
 struct relay;
 
 enum {
-    REQUEST_VERSION = 2, /* first byte of a request's or reply's payload, so that none is empty */
     SCRATCH_KEPT = 1 << 20, /* larger rooms are given back after use */
 };
 
@@ -45,8 +44,9 @@ static inline int style_from_name(struct slice name)
     return -1;
 }
 
-/* Sends token, operation and payload in an envelope whose type and route are set. */
+/* Sends token, operation and payload, headed by its version, in an envelope whose type and route
+ * are set; a request also tells which replies are understood. */
 int routing_send_operation(struct relay *relay, struct envelope *envelope, struct slice token,
-                           uint16_t operation, struct slice payload);
+                           uint16_t operation, uint8_t version, struct slice payload);
 
 #endif

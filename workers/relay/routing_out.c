@@ -208,21 +208,22 @@ int routing_send_request(struct relay *relay, struct slice home, struct slice to
 {
     struct envelope envelope = envelope_to(home, ENVELOPE_REQUEST);
     envelope.flags = ENVELOPE_TRACK_ROUTE;
-    return routing_send_operation(relay, &envelope, token, operation, payload);
+    return routing_send_operation(relay, &envelope, token, operation, REQUEST_VERSION, payload);
 }
 
 int routing_send_operation(struct relay *relay, struct envelope *envelope, struct slice token,
-                           uint16_t operation, struct slice payload)
+                           uint16_t operation, uint8_t version, struct slice payload)
 {
-    char number[8];
+    char number[8], understood[8];
     snprintf(number, sizeof number, "%u", operation);
+    snprintf(understood, sizeof understood, "%d", REPLY_VERSION);
     buffer_clear(&relay->scratch);
-    if (put_u8(&relay->scratch, REQUEST_VERSION) != 0 ||
-        buffer_append_slice(&relay->scratch, payload) != 0)
+    if (put_u8(&relay->scratch, version) != 0 || buffer_append_slice(&relay->scratch, payload) != 0)
         return -1;
-    struct slice messages[] = {token, slice_from_string(number), buffer_slice(&relay->scratch)};
+    struct slice messages[] = {token, slice_from_string(number), buffer_slice(&relay->scratch),
+                               slice_from_string(understood)};
     envelope->messages = messages;
-    envelope->message_count = 3;
+    envelope->message_count = envelope->type == ENVELOPE_REQUEST ? 4 : 3;
     int result = routing_send_envelope(relay, envelope);
     envelope->messages = NULL;
     if (buffer_len(&relay->scratch) > SCRATCH_KEPT)

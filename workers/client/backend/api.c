@@ -99,6 +99,7 @@ static unsigned outcome_status(enum outcome outcome)
     case OUTCOME_OVER_LIMIT:
         return 507;
     case OUTCOME_HOST_GONE:
+    case OUTCOME_OTHER_VERSION:
         return 502;
     case OUTCOME_TIMED_OUT:
         return 504;

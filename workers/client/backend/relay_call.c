@@ -21,7 +21,9 @@ static void on_done(void *context, enum request_failure failure, uint16_t operat
                     struct slice payload)
 {
     struct relay_call *call = context;
-    if (failure == REQUEST_ANSWERED && operation != call->expected) {
+    if (failure == REQUEST_ANSWERED && operation == FRAME_NOT_UNDERSTOOD) {
+        answer_outcome(call->exchange, OUTCOME_OTHER_VERSION);
+    } else if (failure == REQUEST_ANSWERED && operation != call->expected) {
         /* It comes from the session's home, another host, which may say anything. */
         answer_outcome(call->exchange, OUTCOME_HOST_GONE);
     } else if (failure == REQUEST_ANSWERED) {

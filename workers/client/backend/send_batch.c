@@ -172,6 +172,13 @@ static void read_results(struct batch_request *request, struct slice payload)
             request->batch->recipients[request->recipients[i]].result = result;
 }
 
+static enum outcome outcome_without_results(enum request_failure failure, uint16_t operation)
+{
+    if (failure != REQUEST_ANSWERED)
+        return OUTCOME_TIMED_OUT;
+    return operation == FRAME_NOT_UNDERSTOOD ? OUTCOME_OTHER_VERSION : OUTCOME_HOST_GONE;
+}
+
 static void on_reply(void *context, enum request_failure failure, uint16_t operation,
                      struct slice payload)
 {
@@ -180,7 +187,7 @@ static void on_reply(void *context, enum request_failure failure, uint16_t opera
     CHECK_MAGIC(batch, BATCH_MAGIC);
     if (failure == REQUEST_ANSWERED && operation == FRAME_SENT)
         read_results(request, payload);
-    settle(request, failure == REQUEST_ANSWERED ? OUTCOME_HOST_GONE : OUTCOME_TIMED_OUT);
+    settle(request, outcome_without_results(failure, operation));
     DL_DELETE(batch->requests, request);
     free_request(request);
     finish_if_complete(batch);

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "base/units.h"
+#include "codecs/data_frames.h"
 #include "codecs/query_string.h"
 #include "workers/client/backend/relay_call.h"
 
@@ -81,6 +82,24 @@ static const char *read_wish(struct session_wish *wish, json_t *document)
     return NULL;
 }
 
+static const char *const STYLE_NAMES[] = {[STYLE_STREAM] = "stream",
+                                          [STYLE_LONG_POLL] = "longpolling",
+                                          [STYLE_SHORT_POLL] = "shortpolling"};
+
+/* Where the client is; null when there is none, or its home is too old to say. */
+static int put_attachment(struct buffer *out, const struct frame_session *session)
+{
+    if (session->attached_at.len == 0)
+        return buffer_append_string(out, ",\"attachment\":null");
+    return buffer_append_string(out, ",\"attachment\":{\"host\":") != 0 ||
+                   put_json_string(out, session->attached_at) != 0 ||
+                   buffer_printf(out, ",\"style\":\"%s\",\"seconds\":%" PRIu64 "}",
+                                 STYLE_NAMES[session->attached_style],
+                                 session->attached_ms / 1000) != 0
+               ? -1
+               : 0;
+}
+
 static int put_session_json(struct buffer *out, const struct frame_session *session)
 {
     char key[SESSION_KEY_MAX + 1];
@@ -99,17 +118,18 @@ static int put_session_json(struct buffer *out, const struct frame_session *sess
                    put_json_string(out, actor) != 0 ||
                    buffer_append_string(out, ",\"home\":") != 0 ||
                    put_json_string(out, session->home) != 0 ||
+                   buffer_printf(out, ",\"ttl\":%" PRIu64 ",\"age\":%" PRIu64 ",\"attached\":%s",
+                                 session->ttl_ms / 1000, session->age_ms / 1000,
+                                 session->attached ? "true" : "false") != 0 ||
+                   put_attachment(out, session) != 0 ||
                    buffer_printf(out,
-                                 ",\"ttl\":%" PRIu64 ",\"age\":%" PRIu64
-                                 ",\"attached\":%s,\"lastId\":%" PRIu64 ",\"accepted\":%" PRIu64
+                                 ",\"lastId\":%" PRIu64 ",\"accepted\":%" PRIu64
                                  ",\"confirmed\":%" PRIu64 ",\"dropped\":%" PRIu64
                                  ",\"replaced\":%" PRIu64 ",\"overflowed\":%" PRIu64
                                  ",\"pending\":%" PRIu64 ",\"pendingBytes\":%" PRIu64 "}\n",
-                                 session->ttl_ms / 1000, session->age_ms / 1000,
-                                 session->attached ? "true" : "false", session->last_id,
-                                 session->accepted, session->confirmed, session->dropped,
-                                 session->replaced, session->overflowed, session->pending,
-                                 session->pending_bytes) != 0
+                                 session->last_id, session->accepted, session->confirmed,
+                                 session->dropped, session->replaced, session->overflowed,
+                                 session->pending, session->pending_bytes) != 0
                ? -1
                : 0;
 }
@@ -119,7 +139,8 @@ static void answer_session(struct exchange *exchange, struct slice payload, cons
 {
     struct frame_session session;
     struct buffer body = {0};
-    if (get_session(payload, &session) != 0 || session.outcome >= OUTCOME_COUNT) {
+    if (get_session(payload, &session) != 0 || session.outcome >= OUTCOME_COUNT ||
+        session.attached_style > STYLE_SHORT_POLL) {
         answer_outcome(exchange, OUTCOME_HOST_GONE);
     } else if (session.outcome != OUTCOME_QUEUED) {
         answer_outcome(exchange, session.outcome);
