@@ -126,3 +126,21 @@ int get_receipt_record(struct slice record, struct receipt *receipt)
         reader.broken = true;
     return reader_finish(&reader);
 }
+
+int put_peer_record(struct buffer *out, const struct peer_record *fields)
+{
+    size_t mark = buffer_len(out);
+    bool failed = false;
+    PEER_RECORD_FIELDS(FRAME_PUT)
+    if (!failed)
+        return 0;
+    buffer_truncate(out, mark);
+    return -1;
+}
+
+int get_peer_record(struct slice record, struct peer_record *fields)
+{
+    struct frame_reader reader = reader_of(record);
+    PEER_RECORD_FIELDS(FRAME_GET)
+    return reader_finish(&reader);
+}

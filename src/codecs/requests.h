@@ -30,8 +30,8 @@ enum { REQUEST_SMALL = 64 << 10, REQUEST_MAX_PAYLOAD = (1 << 30) - (64 << 10) };
 /* Up to `limit` after number `after` of `epoch`; epoch 0: from the oldest on. */
 #define FIELDS_READ_RECEIPTS(F) F(u64, epoch) F(u64, after) F(u32, limit)
 
-/* This host, and a run of slices, each a peer record (codecs/peer_record.h). `port`: 0 without a
- * mesh. */
+/* The answering host, and a run of slices, each a peer record. `port`: where it is bound; 0 without
+ * a mesh. */
 #define FIELDS_READ_PEERS(F)
 #define FIELDS_PEER_REPORTS(F)                                                                     \
     F(slice, id)                                                                                   \
@@ -233,5 +233,33 @@ struct receipt {
 /* Return 0; or -1 with errno ENOMEM, or EPROTO. */
 int put_receipt_record(struct buffer *out, const struct receipt *receipt);
 int get_receipt_record(struct slice record, struct receipt *receipt);
+
+/* One peer as an operator wants to see it; what it all means is in docs/backend-api.md. `rtt_us`: 0
+ * when it is not known; `uri` and `software` are empty then. */
+#define PEER_RECORD_FIELDS(F)                                                                      \
+    F(slice, id)                                                                                   \
+    F(slice, uri)                                                                                  \
+    F(slice, state)                                                                                \
+    F(slice, software)                                                                             \
+    F(u8, is_msgserver)                                                                            \
+    F(u64, state_ms)                                                                               \
+    F(u64, heard_ms)                                                                               \
+    F(u64, rtt_us)                                                                                 \
+    F(u64, received)                                                                               \
+    F(u64, sent)                                                                                   \
+    F(u64, retried)                                                                                \
+    F(u64, outbox_full)                                                                            \
+    F(u64, lost)                                                                                   \
+    F(u64, malformed)                                                                              \
+    F(u64, strangers)                                                                              \
+    F(u64, unroutable)                                                                             \
+    F(u64, outbox_count)                                                                           \
+    F(u64, outbox_bytes)
+struct peer_record {
+    PEER_RECORD_FIELDS(FRAME_MEMBER)
+};
+/* Return 0; or -1 with errno ENOMEM, or EPROTO. */
+int put_peer_record(struct buffer *out, const struct peer_record *fields);
+int get_peer_record(struct slice record, struct peer_record *fields);
 
 #endif

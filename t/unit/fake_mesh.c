@@ -20,6 +20,8 @@ struct mesh {
     const struct mesh_handlers *handlers;
     void *context;
     struct fake_peer peers[PEERS];
+    const struct mesh_peer_report *reports;
+    size_t report_count;
     bool holding;
     struct buffer journal;
     struct buffer inbox; /* a run of slices, each an envelope as pack() writes it */
@@ -312,6 +314,28 @@ struct mesh_counters mesh_counters(const struct mesh *mesh)
     return (struct mesh_counters){0};
 }
 
+void fake_mesh_set_reports(struct mesh *mesh, const struct mesh_peer_report *reports, size_t count)
+{
+    mesh->reports = reports;
+    mesh->report_count = count;
+}
+
+void mesh_each_peer(const struct mesh *mesh,
+                    void (*each)(void *context, const struct mesh_peer_report *report),
+                    void *context)
+{
+    for (size_t i = 0; i < mesh->report_count; i++)
+        each(context, &mesh->reports[i]);
+    for (size_t i = 0; i < PEERS && !mesh->reports; i++) {
+        const struct fake_peer *peer = &mesh->peers[i];
+        struct mesh_peer_report report = {.id = slice_from_string(peer->id),
+                                          .state = peer->state.up ? "up" : "connecting",
+                                          .is_msgserver = peer->state.is_msgserver};
+        if (peer->id[0])
+            each(context, &report);
+    }
+}
+
 struct buffer *fake_mesh_journal(struct mesh *mesh)
 {
     return &mesh->journal;
@@ -413,18 +437,4 @@ void mesh_complain(struct mesh *mesh, struct slice sender, const struct envelope
                    const char *why)
 {
     (void)mesh, (void)sender, (void)envelope, (void)why;
-}
-
-void mesh_each_peer(const struct mesh *mesh,
-                    void (*each)(void *context, const struct mesh_peer_report *report),
-                    void *context)
-{
-    for (size_t i = 0; i < PEERS; i++) {
-        const struct fake_peer *peer = &mesh->peers[i];
-        struct mesh_peer_report report = {.id = slice_from_string(peer->id),
-                                          .state = peer->state.up ? "up" : "connecting",
-                                          .is_msgserver = peer->state.is_msgserver};
-        if (peer->id[0])
-            each(context, &report);
-    }
 }

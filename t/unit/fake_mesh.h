@@ -14,6 +14,9 @@ void fake_mesh_set_peer(struct mesh *mesh, const char *id, struct mesh_peer_stat
 /* The peer's queue is full, or takes envelopes again. */
 void fake_mesh_set_full(struct mesh *mesh, const char *id, bool full);
 
+/* What mesh_each_peer() tells from now on; `reports` outlives the mesh. */
+void fake_mesh_set_reports(struct mesh *mesh, const struct mesh_peer_report *reports, size_t count);
+
 bool fake_mesh_holds(const struct mesh *mesh);
 
 /* Hands on what relays of this test sent to each other. Returns how many envelopes. */

@@ -395,6 +395,83 @@ START_TEST(broadcast_and_status)
 }
 END_TEST
 
+START_TEST(this_host_and_its_peers)
+{
+    struct buffer run = {0}, record = {0}, payload = {0};
+    struct peer_record up = {.id = SLICE_LITERAL("b:2"),
+                             .uri = SLICE_LITERAL("tcp://10.0.0.2:2"),
+                             .state = SLICE_LITERAL("up"),
+                             .software = SLICE_LITERAL("0.1.0"),
+                             .is_msgserver = 1,
+                             .state_ms = 12999,
+                             .heard_ms = 1020,
+                             .rtt_us = 2034,
+                             .received = 1,
+                             .sent = 2,
+                             .retried = 3,
+                             .outbox_full = 4,
+                             .lost = 5,
+                             .malformed = 6,
+                             .strangers = 7,
+                             .unroutable = 8,
+                             .outbox_count = 9,
+                             .outbox_bytes = 10};
+    struct peer_record met = {.id = SLICE_LITERAL("m:9"), .state = SLICE_LITERAL("unannounced")};
+    ck_assert_int_eq(put_peer_record(&record, &up), 0);
+    ck_assert_int_eq(put_slice(&run, buffer_slice(&record)), 0);
+    buffer_clear(&record);
+    ck_assert_int_eq(put_peer_record(&record, &met), 0);
+    ck_assert_int_eq(put_slice(&run, buffer_slice(&record)), 0);
+    struct frame_peer_reports reports = {.id = SLICE_LITERAL("a:1"),
+                                         .bind_host = SLICE_LITERAL("*"),
+                                         .port = 15001,
+                                         .game = SLICE_LITERAL("my \"game\""),
+                                         .version = SLICE_LITERAL("1.2.3"),
+                                         .software = SLICE_LITERAL("0.1.0"),
+                                         .peers = buffer_slice(&run)};
+    ck_assert_int_eq(put_peer_reports_fields(&payload, &reports), 0);
+    struct exchange *exchange = call("GET", "/peers", "");
+    ck_assert_int_eq(asked[0].operation, FRAME_READ_PEERS);
+    ck_assert_str_eq(asked[0].home, "");
+    answer(0, FRAME_PEER_REPORTS, &payload);
+    ck_assert_str_eq(
+        buffer_bytes(&exchange->body),
+        "{\"host\":{\"clusterId\":\"a:1\",\"bind\":\"tcp://*:15001\",\"game\":\"my \\\"game\\\"\","
+        "\"version\":\"1.2.3\",\"software\":\"0.1.0\"},\"peers\":["
+        "{\"clusterId\":\"b:2\",\"uri\":\"tcp://10.0.0.2:2\",\"state\":\"up\",\"seconds\":12,"
+        "\"heardSeconds\":1.020,\"rttMs\":2.034,\"kind\":\"msgserver\",\"software\":\"0.1.0\","
+        "\"received\":1,\"sent\":2,\"retried\":3,\"dropped\":{\"outboxFull\":4,\"lost\":5,"
+        "\"malformed\":6,\"strangers\":7,\"unroutable\":8},\"outbox\":{\"count\":9,\"bytes\":10}},"
+        "{\"clusterId\":\"m:9\",\"uri\":null,\"state\":\"unannounced\",\"seconds\":0,"
+        "\"heardSeconds\":0.000,\"rttMs\":null,\"kind\":\"mage\",\"software\":null,"
+        "\"received\":0,\"sent\":0,\"retried\":0,\"dropped\":{\"outboxFull\":0,\"lost\":0,"
+        "\"malformed\":0,\"strangers\":0,\"unroutable\":0},\"outbox\":{\"count\":0,\"bytes\":0}}]}"
+        "\n");
+    finish(exchange);
+
+    /* Without a mesh; and what makes no sense. */
+    reports.port = 0;
+    reports.peers = SLICE_EMPTY;
+    buffer_clear(&payload);
+    ck_assert_int_eq(put_peer_reports_fields(&payload, &reports), 0);
+    exchange = call("GET", "/peers", "");
+    answer(0, FRAME_PEER_REPORTS, &payload);
+    ck_assert_ptr_nonnull(strstr(buffer_bytes(&exchange->body), "\"bind\":null,"));
+    ck_assert_ptr_nonnull(strstr(buffer_bytes(&exchange->body), "\"peers\":[]}\n"));
+    finish(exchange);
+    exchange = call("GET", "/peers", "");
+    reports.peers = SLICE_LITERAL("\1\0\0\0x");
+    buffer_clear(&payload);
+    ck_assert_int_eq(put_peer_reports_fields(&payload, &reports), 0);
+    answer(0, FRAME_PEER_REPORTS, &payload);
+    ck_assert_uint_eq(exchange->status, 503);
+    finish(exchange);
+    buffer_free(&run);
+    buffer_free(&record);
+    buffer_free(&payload);
+}
+END_TEST
+
 /* A reply can come from another host. */
 START_TEST(answers_that_make_no_sense_are_host_gone)
 {
@@ -555,6 +632,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, what_is_under_way_is_cancelled_when_the_client_leaves);
     tcase_add_test(cases, a_relay_that_dies_or_is_out_of_memory_is_told);
     tcase_add_test(cases, broadcast_and_status);
+    tcase_add_test(cases, this_host_and_its_peers);
     tcase_add_test(cases, answers_that_make_no_sense_are_host_gone);
     tcase_add_test(cases, a_token_is_demanded_when_needed);
     tcase_add_test(cases, bad_calls_get_a_clear_error);

@@ -299,6 +299,62 @@ START_TEST(the_status_names_every_figure)
 }
 END_TEST
 
+START_TEST(every_peer_is_reported)
+{
+    static const struct mesh_peer_report REPORTS[] = {
+        {.id = SLICE_LITERAL("host-b:1"),
+         .uri = SLICE_LITERAL("tcp://10.0.0.2:1"),
+         .software = SLICE_LITERAL("9.8.7"),
+         .state = "up",
+         .is_msgserver = true,
+         .state_ms = 1,
+         .heard_ms = 2,
+         .rtt_us = 3,
+         .outbox_count = 4,
+         .outbox_bytes = 5,
+         .counters = {.received = 6,
+                      .sent = 7,
+                      .retried = 8,
+                      .outbox_full = 9,
+                      .lost = 10,
+                      .malformed = 11,
+                      .strangers = 12,
+                      .unroutable = 13}},
+        {.id = SLICE_LITERAL("host-m:9"), .state = "unannounced"},
+    };
+    start();
+    fake_mesh_set_reports(test.relay->mesh, REPORTS, 2);
+    ask("", FRAME_READ_PEERS);
+    struct frame_peer_reports reports;
+    ck_assert_uint_eq(worker.reply, FRAME_PEER_REPORTS);
+    ck_assert_int_eq(get_peer_reports(buffer_slice(&worker.reply_payload), &reports), 0);
+    ck_assert_slice_eq(reports.id, "host-a:1");
+    ck_assert_slice_eq(reports.bind_host, "*");
+    ck_assert_uint_eq(reports.port, 1);
+    ck_assert_slice_eq(reports.game, "msgserver");
+    ck_assert_slice_eq(reports.version, "0.0.0");
+    ck_assert_slice_eq(reports.software, PACKAGE_VERSION);
+    struct frame_reader reader = reader_of(reports.peers);
+    struct peer_record peer;
+    ck_assert_int_eq(get_peer_record(get_slice(&reader), &peer), 0);
+    ck_assert_slice_eq(peer.id, "host-b:1");
+    ck_assert_slice_eq(peer.uri, "tcp://10.0.0.2:1");
+    ck_assert_slice_eq(peer.state, "up");
+    ck_assert_slice_eq(peer.software, "9.8.7");
+    const uint64_t figures[] = {peer.is_msgserver, peer.state_ms,     peer.heard_ms, peer.rtt_us,
+                                peer.outbox_count, peer.outbox_bytes, peer.received, peer.sent,
+                                peer.retried,      peer.outbox_full,  peer.lost,     peer.malformed,
+                                peer.strangers,    peer.unroutable};
+    ck_assert_uint_eq(figures[0], 1);
+    for (size_t i = 1; i < sizeof figures / sizeof *figures; i++)
+        ck_assert_uint_eq(figures[i], i);
+    ck_assert_int_eq(get_peer_record(get_slice(&reader), &peer), 0);
+    ck_assert(slice_equals_string(peer.id, "host-m:9") && peer.uri.len == 0 && !peer.is_msgserver);
+    ck_assert_int_eq(reader_finish(&reader), 0);
+    stop();
+}
+END_TEST
+
 START_TEST(a_home_that_cannot_be_reached_is_said_at_once)
 {
     start();
@@ -638,6 +694,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_session_does_not_inherit_the_receipts_of_an_older_one);
     tcase_add_test(cases, a_broadcast_counts_mailboxes_and_hosts);
     tcase_add_test(cases, the_status_names_every_figure);
+    tcase_add_test(cases, every_peer_is_reported);
     tcase_add_test(cases, a_home_that_cannot_be_reached_is_said_at_once);
     tcase_add_test(cases, a_mage_host_gets_the_messages_and_does_not_answer);
     tcase_add_test(cases, a_home_of_ours_answers);

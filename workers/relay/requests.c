@@ -15,6 +15,7 @@
 #include "workers/relay/delivery.h"
 #include "workers/relay/receipts_requests.h"
 #include "workers/relay/relay.h"
+#include "workers/relay/requests_peers.h"
 #include "workers/relay/routing.h"
 #include "workers/relay/session_messages.h"
 #include "workers/relay/worker_link.h"
@@ -343,6 +344,13 @@ static int do_read_receipts(struct relay *relay, struct slice payload, bool chec
     return answer_read_receipts(relay, payload, reply);
 }
 
+static int do_read_peers(struct relay *relay, struct slice payload, bool checked,
+                         struct buffer *reply)
+{
+    (void)checked;
+    return answer_read_peers(relay, payload, reply);
+}
+
 static const struct {
     operation_handler handle;
     enum request_type reply;
@@ -355,6 +363,7 @@ static const struct {
     [FRAME_READ_STATUS] = {do_status, FRAME_STATUS},
     [FRAME_READ_MESSAGE] = {do_read_message, FRAME_MESSAGE_STATE},
     [FRAME_READ_RECEIPTS] = {do_read_receipts, FRAME_RECEIPTS},
+    [FRAME_READ_PEERS] = {do_read_peers, FRAME_PEER_REPORTS},
 };
 
 uint16_t requests_answer(struct relay *relay, uint16_t operation, struct slice payload,

@@ -18,7 +18,8 @@ static const struct route ROUTES[] = {
     {"POST", "/sessions", sessions_create},    {"GET", "/sessions/", sessions_read},
     {"DELETE", "/sessions/", sessions_delete}, {"POST", "/messages", messages_send},
     {"POST", "/broadcast", broadcast_send},    {"GET", "/receipts", receipts_read},
-    {"GET", "/status", status_read},           {"GET", "/config", public_config_read},
+    {"GET", "/status", status_read},           {"GET", "/peers", peers_read},
+    {"GET", "/config", public_config_read},
 };
 enum { ROUTE_COUNT = sizeof ROUTES / sizeof *ROUTES };
 
@@ -206,7 +207,7 @@ void backend_api_handle(struct exchange *exchange)
         answer_error(exchange, API_NOT_FOUND,
                      "No such path. There are POST /sessions, GET and DELETE /sessions/KEY, GET "
                      "/sessions/KEY/messages/ID, POST /messages, POST /broadcast, GET /receipts, "
-                     "GET /status and GET /config.");
+                     "GET /status, GET /peers and GET /config.");
 }
 
 void public_config_read(struct exchange *exchange, struct slice rest)

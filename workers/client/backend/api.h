@@ -14,6 +14,7 @@ void sessions_delete(struct exchange *exchange, struct slice rest);
 void messages_send(struct exchange *exchange, struct slice rest);
 void broadcast_send(struct exchange *exchange, struct slice rest);
 void receipts_read(struct exchange *exchange, struct slice rest);
+void peers_read(struct exchange *exchange, struct slice rest);
 void status_read(struct exchange *exchange, struct slice rest);
 void public_config_read(struct exchange *exchange, struct slice rest);
 
