@@ -5,7 +5,9 @@
 
 #include "ctl/options.h"
 
-int store_check_command(const struct store_options *options);
-int store_compact_command(const struct store_options *options);
+int peers_command(const struct ctl_options *options);
+int session_command(const struct ctl_options *options);
+int store_check_command(const struct ctl_options *options);
+int store_compact_command(const struct ctl_options *options);
 
 #endif

@@ -23,7 +23,7 @@ static void find_server(char path[PATH_MAX])
         snprintf(path, PATH_MAX, "%s%s", SBINDIR, NAME);
 }
 
-static void become_server(const struct store_options *options, const char *key, int output)
+static void become_server(const struct ctl_options *options, const char *key, int output)
 {
     char path[PATH_MAX];
     const char *arguments[8] = {"msgserverd", "--setting", key};
@@ -73,7 +73,8 @@ static int failed(void)
     return EXIT_OS;
 }
 
-int configured_value(const struct store_options *options, const char *key, struct buffer *value)
+int configured_value(const struct ctl_options *options, const char *what, const char *key,
+                     struct buffer *value)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -88,8 +89,7 @@ int configured_value(const struct store_options *options, const char *key, struc
     int status = pid < 0 ? EXIT_OK : wait_for(pid);
     errno = error;
     if (status != EXIT_OK) {
-        fprintf(stderr, "msgserverctl: the configuration does not tell where the store is; name "
-                        "its directory as PATH\n");
+        fprintf(stderr, "msgserverctl: the configuration does not tell %s\n", what);
         return status;
     }
     if (taken != 0)

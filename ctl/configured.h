@@ -5,8 +5,10 @@
 #include "base/buffer.h"
 #include "ctl/options.h"
 
-/* Appends the value of a setting as text with its NUL; an empty one when it is not set. Returns
- * EXIT_OK; or another exit status, when why was written to stderr. */
-int configured_value(const struct store_options *options, const char *key, struct buffer *value);
+/* Appends the value of a setting as text with its NUL; an empty one when it is not set. `what` ends
+ * the sentence that it does not tell. Returns EXIT_OK; or another exit status, when why was written
+ * to stderr. */
+int configured_value(const struct ctl_options *options, const char *what, const char *key,
+                     struct buffer *value);
 
 #endif

@@ -1,4 +1,4 @@
-/* msgserverctl: looks after what msgserver keeps on its disk. */
+/* msgserverctl: shows what a running msgserver sees, and looks after what it keeps on its disk. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,32 +9,52 @@
 
 struct command {
     const char *name;
-    int (*run)(const struct store_options *options);
+    enum argument_kind argument;
+    int (*run)(const struct ctl_options *options);
 };
-static const struct command STORE_COMMANDS[] = {{"check", store_check_command},
-                                                {"compact", store_compact_command}};
+static const struct command COMMANDS[] = {{"peers", ARGUMENT_NONE, peers_command},
+                                          {"session", ARGUMENT_KEY, session_command}};
+static const struct command STORE_COMMANDS[] = {{"check", ARGUMENT_PATH, store_check_command},
+                                                {"compact", ARGUMENT_PATH, store_compact_command}};
+#define COUNT(commands) (sizeof(commands) / sizeof *(commands))
+
+static const struct command *find_command(const struct command *commands, size_t count,
+                                          const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct ctl_options options;
+    if (ctl_options_parse(argc, argv, command->argument, &options) != 0)
+        return EXIT_USAGE;
+    if (!options.help)
+        return command->run(&options);
+    options_print_help();
+    return EXIT_OK;
+}
 
 static int store_command(int argc, char **argv)
 {
     static const char KNOWN[] = "it has 'store check' and 'store compact'";
-    struct store_options options;
     if (argc < 2)
         return usage_error("store what? %s", KNOWN);
-    if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) {
+    if (is_help(argv[1])) {
         options_print_help();
         return EXIT_OK;
     }
-    for (size_t i = 0; i < sizeof STORE_COMMANDS / sizeof *STORE_COMMANDS; i++) {
-        if (strcmp(argv[1], STORE_COMMANDS[i].name) != 0)
-            continue;
-        if (store_options_parse(argc - 1, argv + 1, &options) != 0)
-            return EXIT_USAGE;
-        if (!options.help)
-            return STORE_COMMANDS[i].run(&options);
-        options_print_help();
-        return EXIT_OK;
-    }
-    return usage_error("'store %s' is no command; %s", argv[1], KNOWN);
+    const struct command *command = find_command(STORE_COMMANDS, COUNT(STORE_COMMANDS), argv[1]);
+    return command ? run(command, argc - 1, argv + 1)
+                   : usage_error("'store %s' is no command; %s", argv[1], KNOWN);
 }
 
 /* A result that did not reach its reader, as on a full disk, is none. */
@@ -48,21 +68,24 @@ static int finish(int status)
 
 int main(int argc, char **argv)
 {
-    const char *command = argc > 1 ? argv[1] : "";
+    static const char KNOWN[] = "peers, session, store check, store compact and help";
+    const char *name = argc > 1 ? argv[1] : "";
+    const struct command *command = find_command(COMMANDS, COUNT(COMMANDS), name);
     log_open("msgserverctl");
     bus_guard_say("event=store-failed why=\"the disk cannot give a page of the store\"");
-    if (strcmp(command, "store") == 0)
+    if (command)
+        return finish(run(command, argc - 1, argv + 1));
+    if (strcmp(name, "store") == 0)
         return finish(store_command(argc - 1, argv + 1));
-    if (strcmp(command, "help") == 0 || strcmp(command, "-h") == 0 ||
-        strcmp(command, "--help") == 0) {
+    if (strcmp(name, "help") == 0 || is_help(name)) {
         options_print_help();
         return finish(EXIT_OK);
     }
-    if (strcmp(command, "-V") == 0 || strcmp(command, "--version") == 0) {
+    if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) {
         printf("msgserverctl %s\n", PACKAGE_VERSION);
         return finish(EXIT_OK);
     }
-    if (!*command)
-        return usage_error("a command is missing: store check, store compact or help");
-    return usage_error("'%s' is no command; it has store check, store compact and help", command);
+    if (!*name)
+        return usage_error("a command is missing; it has %s", KNOWN);
+    return usage_error("'%s' is no command; it has %s", name, KNOWN);
 }

@@ -7,28 +7,38 @@
 #include "io/child_contract.h"
 
 static const char HELP[] =
-    "Usage: msgserverctl COMMAND [OPTION]... [PATH]\n"
+    "Usage: msgserverctl COMMAND [OPTION]... [PATH | KEY]\n"
     "\n"
-    "Looks after what msgserver keeps on its disk, while the server is stopped.\n"
+    "Shows what a running msgserver sees, and looks after the store of one that is stopped.\n"
     "\n"
-    "Commands:\n"
+    "Commands, while the server runs:\n"
+    "  peers                   this host, the other hosts that it knows, and how it stands with "
+    "them\n"
+    "  session KEY             where a session's mailbox is, where its client is, what waits for "
+    "it\n"
+    "\n"
+    "Commands, while the server is stopped:\n"
     "  store check             say whether the store is sound, and what is in it; changes nothing\n"
     "  store compact           write the store's file anew, without holes\n"
-    "  help                    print this, and exit\n"
     "\n"
     "PATH is the store's directory, or for `store check` also any of its files, like one that was\n"
-    "set aside. Without PATH it is what msgserverd's configuration says:\n"
+    "set aside. Without PATH it is what msgserverd's configuration says. That also says where the\n"
+    "running server is asked: server.backendHost.bind, and tokenFile when it is no Unix socket.\n"
     "  -c, --config-dir DIR    directory of the configuration files, as msgserverd takes it\n"
     "  -e, --environment LIST  layers of it, as msgserverd takes them\n"
     "\n"
     "Other options:\n"
     "      --json              print the result as one JSON object\n"
     "  -V, --version           print the version, and exit\n"
-    "  -h, --help              print this, and exit\n"
+    "  -h, --help, help        print this, and exit\n"
     "\n"
-    "Exit status: 0 sound, or compacted; 1 damaged; 64 wrong command line; 66 there is no store;\n"
-    "71 the system refuses something (a permission, room on the disk); 75 a server is using the\n"
-    "store: stop it, or check a copy that was made while it was stopped; 78 wrong configuration.\n";
+    "Exit status: 0 sound, compacted, or answered; 1 damaged; 64 wrong command line, or KEY is no\n"
+    "session key; 66 there is no such store, or session; 69 no server answers, or it cannot reach\n"
+    "the session's home; 71 the system refuses something (a permission, room on the disk); 75 a\n"
+    "server is using the store: stop it, or check a copy that was made while it was stopped; 76 "
+    "what\n"
+    "answers is no msgserver, or an older one; 77 the server refuses the token; 78 wrong\n"
+    "configuration.\n";
 
 static const char SHORT_OPTIONS[] = "c:e:h";
 enum { OPTION_JSON = 256 };
@@ -55,7 +65,7 @@ int usage_error(const char *format, ...)
 }
 
 /* Returns 0, or -1 for an unknown option. */
-static int take_option(int option, struct store_options *options)
+static int take_option(int option, struct ctl_options *options)
 {
     switch (option) {
     case 'c':
@@ -81,9 +91,24 @@ __attribute__((format(printf, 1, 0))) static int refuse(const char *why, const c
     return -1;
 }
 
-int store_options_parse(int argc, char **argv, struct store_options *options)
+static int take_argument(const char *argument, enum argument_kind kind, struct ctl_options *options)
 {
-    *options = (struct store_options){0};
+    bool configured = options->config_directory || options->environments;
+    options->argument = argument;
+    if (kind == ARGUMENT_NONE && argument)
+        return refuse("it takes no '%s'", argument);
+    if (kind == ARGUMENT_KEY && (!argument || !*argument))
+        return refuse("%s", "KEY is missing: the key of a session, as its client presents it");
+    if (argument && !*argument)
+        return refuse("%s", "PATH is empty");
+    if (kind == ARGUMENT_PATH && argument && configured)
+        return refuse("PATH '%s' and a configuration exclude each other", argument);
+    return 0;
+}
+
+int ctl_options_parse(int argc, char **argv, enum argument_kind kind, struct ctl_options *options)
+{
+    *options = (struct ctl_options){0};
     int option;
     opterr = 0;
     while ((option = getopt_long(argc, argv, SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1)
@@ -91,13 +116,7 @@ int store_options_parse(int argc, char **argv, struct store_options *options)
             return refuse("'%s' is no option of it, or lacks its value", argv[optind - 1]);
     if (options->help)
         return 0;
-    if (optind < argc)
-        options->path = argv[optind];
     if (argc - optind > 1)
-        return refuse("there is one PATH too many: '%s'", argv[optind + 1]);
-    if (options->path && !*options->path)
-        return refuse("%s", "PATH is empty");
-    if (options->path && (options->config_directory || options->environments))
-        return refuse("PATH '%s' and a configuration exclude each other", options->path);
-    return 0;
+        return refuse("there is one argument too many: '%s'", argv[optind + 1]);
+    return take_argument(optind < argc ? argv[optind] : NULL, kind, options);
 }

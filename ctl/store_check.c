@@ -135,7 +135,7 @@ static void print_findings(const struct store_place *place, const struct store_f
     print_text(findings);
 }
 
-int store_check_command(const struct store_options *options)
+int store_check_command(const struct ctl_options *options)
 {
     struct store_place place;
     struct store_findings findings;

@@ -56,7 +56,7 @@ static int lock_existing(struct store_place *place)
     return store_place_lock(place, false);
 }
 
-int store_compact_command(const struct store_options *options)
+int store_compact_command(const struct ctl_options *options)
 {
     struct store_place place;
     struct store_findings before;
@@ -64,7 +64,7 @@ int store_compact_command(const struct store_options *options)
     if (status == EXIT_OK && !place.is_own)
         status = usage_error("'%s' stays as it is: store compact is for a store.mdb, or the "
                              "directory of one",
-                             options->path);
+                             options->argument);
     if (status == EXIT_OK)
         status = lock_existing(&place);
     if (status != EXIT_OK)

@@ -10,6 +10,7 @@
 #include "io/child_contract.h"
 
 static const char OWN_NAME[] = "store.mdb";
+static const char NAME_IT[] = "where the store is; name its directory as PATH";
 
 static int refuse(int status, const char *path, const char *why)
 {
@@ -50,34 +51,34 @@ static int take_path(struct store_place *place, const char *path)
     return S_ISDIR(state.st_mode) ? take_directory(place, path) : take_file(place, path);
 }
 
-static int take_configured(struct store_place *place, const struct store_options *options,
+static int take_configured(struct store_place *place, const struct ctl_options *options,
                            struct buffer *text)
 {
-    int status = configured_value(options, "server.store.engine", text);
+    int status = configured_value(options, NAME_IT, "server.store.engine", text);
     if (status != EXIT_OK)
         return status;
     if (strcmp(buffer_bytes(text), "lmdb") != 0)
         return refuse(EXIT_NO_INPUT, "server.store.engine",
                       "the configured engine keeps nothing on the disk");
     buffer_truncate(text, 0);
-    status = configured_value(options, "server.store.size", text);
+    status = configured_value(options, NAME_IT, "server.store.size", text);
     if (status != EXIT_OK)
         return status;
     if (parse_size(slice_from_string(buffer_bytes(text)), &place->size) != 0)
         return refuse(EXIT_SOFTWARE, "server.store.size", "its value is not understood");
     buffer_truncate(text, 0);
-    status = configured_value(options, "server.store.path", text);
+    status = configured_value(options, NAME_IT, "server.store.path", text);
     if (status != EXIT_OK)
         return status;
     return take_directory(place, *buffer_bytes(text) ? buffer_bytes(text) : NULL);
 }
 
-int store_place_find(struct store_place *place, const struct store_options *options)
+int store_place_find(struct store_place *place, const struct ctl_options *options)
 {
     struct buffer text = {0};
     *place = (struct store_place){0};
-    int status =
-        options->path ? take_path(place, options->path) : take_configured(place, options, &text);
+    int status = options->argument ? take_path(place, options->argument)
+                                   : take_configured(place, options, &text);
     buffer_free(&text);
     return status;
 }

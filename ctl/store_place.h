@@ -13,7 +13,7 @@ struct store_place {
 
 /* Each returns EXIT_OK; or another exit status, when why was written to stderr. The lock ends with
  * the process. */
-int store_place_find(struct store_place *place, const struct store_options *options);
+int store_place_find(struct store_place *place, const struct ctl_options *options);
 /* Keeps a server from starting with the store while it is read (`shared`) or written. What is not
  * a server's own needs no lock to be read. */
 int store_place_lock(struct store_place *place, bool shared);

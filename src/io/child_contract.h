@@ -41,10 +41,12 @@ enum exit_status {
     EXIT_DAMAGED = 1,      /* what msgserverctl was to check is not sound */
     EXIT_USAGE = 64,       /* bad command line */
     EXIT_NO_INPUT = 66,    /* what msgserverctl was to read is not there */
-    EXIT_UNAVAILABLE = 69, /* a child cannot be started or does not get ready */
+    EXIT_UNAVAILABLE = 69, /* a child does not get ready; the server or a home does not answer */
     EXIT_SOFTWARE = 70,    /* an invariant of ours is broken */
     EXIT_OS = 71,          /* the system refuses something needed: a socket, memory, a process */
     EXIT_IN_USE = 75,      /* a running server has what msgserverctl was to work on */
+    EXIT_PROTOCOL = 76,    /* what answers is not what msgserverctl knows */
+    EXIT_REFUSED = 77,     /* the server refuses msgserverctl's token */
     EXIT_CONFIGURATION = 78
 };
 

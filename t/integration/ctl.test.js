@@ -3,37 +3,20 @@
 // should not, and compacting loses nothing, whenever it dies.
 
 const assert = require('node:assert/strict');
-const { spawn } = require('node:child_process');
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
 const { droppedOf } = require('./lib/backend');
+const { EXIT, run, start } = require('./lib/ctl');
 const { Random } = require('./lib/random');
-const { BUILD, OBEDIENT, Server, get } = require('./lib/server');
+const { Server, get } = require('./lib/server');
 const { until } = require('./lib/wait');
 
-const EXIT = { OK: 0, DAMAGED: 1, USAGE: 64, NO_INPUT: 66, OS: 71, IN_USE: 75, CONFIGURATION: 78 };
 const PAGE = 4096;
 const query = (parameters) => new URLSearchParams(parameters).toString();
 const root = process.getuid() === 0;
-
-function start(args, options = {}) {
-    const command = [...(options.obedient ? OBEDIENT : []), path.join(BUILD, 'msgserverctl'), ...args];
-    const child = spawn(command[0], command.slice(1), {
-        ...options, env: { PATH: process.env.PATH, ASAN_OPTIONS: 'abort_on_error=1', ...options.env },
-    });
-    const result = { child, out: '', err: '' };
-    child.stdout.on('data', (data) => { result.out += data; });
-    child.stderr.on('data', (data) => { result.err += data; });
-    result.ended = new Promise((resolve) => {
-        child.on('close', (code, signal) => resolve(Object.assign(result, { code, signal })));
-    });
-    return result;
-}
-
-const run = (args, options) => start(args, options).ended;
 
 async function json(args) {
     const { code, out, err } = await run(['store', ...args, '--json']);
@@ -340,16 +323,17 @@ test('the configuration tells where the store is', async (t) => {
 });
 
 test('help, version, and what makes no sense', async () => {
-    for (const args of [['help'], ['-h'], ['--help'], ['store', '--help'], ['store', 'check', '--help'], ['store', 'compact', '-h']]) {
+    for (const args of [['help'], ['-h'], ['--help'], ['store', '--help'], ['store', 'check', '--help'], ['store', 'compact', '-h'], ['peers', '-h'], ['session', '--help']]) {
         const { code, out, err } = await run(args);
         assert.deepEqual([code, err], [EXIT.OK, ''], args.join(' '));
-        for (const word of ['Usage:', 'store check', 'store compact', '--config-dir', '--environment', '--json', '66', '75']) {
+        for (const word of ['Usage:', 'peers', 'session KEY', 'store check', 'store compact', '--config-dir', '--environment', '--json', '66', '69', '75', '77']) {
             assert.ok(out.includes(word), word);
         }
     }
     assert.match((await run(['-V'])).out, /^msgserverctl \d+\.\d+\.\d+\n$/);
     const wrong = [
-        [[], /a command is missing: store check/], [['sotre'], /'sotre' is no command; it has store check, store compact/],
+        [[], /a command is missing; it has peers, session, store check/], [['sotre'], /'sotre' is no command; it has peers, session, store check/],
+        [['peers', 'x'], /takes no 'x'/], [['peers', '-x'], /'-x' is no option/], [['session'], /KEY is missing/], [['session', ''], /KEY is missing/],
         [['store'], /store what\?.*'store check' and 'store compact'/], [['store', 'chekc'], /'store chekc' is no command.*'store check'/],
         [['store', 'check', '--jsno'], /'--jsno' is no option/], [['store', 'check', '-c'], /'-c'.* lacks its value/],
         [['store', 'check', 'a', 'b'], /too many: 'b'/], [['store', 'check', ''], /PATH is empty/],

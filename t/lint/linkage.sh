@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# linkage.sh BUILD: only the relay links ZeroMQ, it and msgserverctl LMDB, only the master libyaml and ZooKeeper.
+# linkage.sh BUILD: only the relay links ZeroMQ, it and msgserverctl LMDB, only the master libyaml and ZooKeeper,
+# only msgserverctl libcurl.
 set -u
 build=${1:?build directory}
 status=0
@@ -14,6 +15,6 @@ allow() {
 }
 allow msgserverd 'libev|libyaml-0|libzookeeper_st|libcrypto|libjansson'
 allow relay-worker 'libev|libczmq|libzmq|libjansson|liblmdb'
-allow msgserverctl 'libjansson|liblmdb'
+allow msgserverctl 'libcurl|libjansson|liblmdb'
 allow client-worker 'libev|libjansson|libcrypto|libssl'
 exit $status

@@ -28,6 +28,9 @@ forbid workers/client 'store/' "the client worker includes the store"
 forbid master 'ctl/|workers/|czmq|zmq' "the master includes another program, or ZeroMQ"
 forbid workers/relay 'ctl/|master/|workers/client/|yaml|zookeeper|openssl' "the relay includes what is not its own"
 forbid workers/client 'ctl/|master/|workers/relay/|czmq|zmq|yaml|zookeeper' "the client worker includes what is not its own"
+for floor in src master workers; do
+	forbid $floor 'curl/' "only msgserverctl uses libcurl"
+done
 forbid ctl 'master/|workers/|ev\.h|czmq|zmq|yaml|zookeeper|openssl' "msgserverctl includes what is not its own"
 
 while read -r lines file; do
