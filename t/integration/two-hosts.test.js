@@ -113,7 +113,8 @@ function scenario(place) {
             { to: key, outcome: 'queued', ids: [1], attached: true }, { to: key, outcome: 'queued', ids: [2], attached: true }]);
         await until('both are confirmed', async () => (await b.backend.session(key)).pending === 0);
         const [here, there] = await Promise.all([a, b].map((server) => server.backend.session(key)));
-        assert.deepStrictEqual({ ...there, age: here.age }, here);
+        const { seconds } = here.attachment;
+        assert.deepStrictEqual({ ...there, age: here.age, attachment: { ...there.attachment, seconds } }, here);
         assert.deepStrictEqual([there.sessionKey, there.ttl, there.lastId, there.confirmed], [key, 77, 2, 2]);
         await b.backend.deleteSession(key);
         await until('the client is told', () => inbox.unset === 'expired');
