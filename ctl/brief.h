@@ -6,7 +6,8 @@
 
 enum { BRIEF_ROOM = 24 };
 
-/* "45s", "12m", "3h", "9d": the largest unit that fits, rounded down. Returns `text`. */
+/* "119s", "12m", "3h", "9d": in the largest unit of which there are two, rounded down. All return
+ * `text`. */
 const char *brief_seconds(uint64_t seconds, char text[BRIEF_ROOM]);
 /* "1234567", "12345k", "1234M": at most 7 characters. */
 const char *brief_count(uint64_t count, char text[BRIEF_ROOM]);
