@@ -19,6 +19,10 @@ enum { CONFIRM_RANGE_MAX = 1000 };
 /* A connect that comes back undelivered is tried again so many times in a row, tick by tick. */
 enum { CONNECT_ERRORS_MAX = 10, CONNECT_ERROR_MEMORY_MS = 3000 };
 
+/* Within this time we hear that a host which stops is not announced any more. (That of one that was
+ * killed ends with its ZooKeeper session: after several seconds.) */
+enum { STOP_NOTICE_MS = 1000 };
+
 /* Connects of one home that are repeated in one tick: for 160,000 clients within the interval. */
 enum { REFRESHED_PER_TICK = 4000, RECONNECT_INTERVAL_MS = 1000 };
 
@@ -46,7 +50,7 @@ struct remote_client *remote_home_find(const struct relay *relay, struct slice a
     return client;
 }
 
-static void note_peer(struct relay *relay, struct remote_home *home)
+static void note_peer(struct relay *relay, struct remote_home *home, uint64_t now_ms)
 {
     struct mesh_peer_state peer = mesh_peer(relay->mesh, home_id(home));
     if (peer.known)
@@ -55,15 +59,16 @@ static void note_peer(struct relay *relay, struct remote_home *home)
         home->away_since_ms = 0;
         return;
     }
-    if (home->away_since_ms == 0) {
-        home->away_since_ms = clock_monotonic_ms();
-        home->was_announced = false;
-    }
-    home->was_announced |= peer.known;
+    if (home->away_since_ms == 0)
+        home->away_since_ms = now_ms;
+    if (now_ms < home->away_since_ms + STOP_NOTICE_MS)
+        home->was_announced = peer.known;
+    else
+        home->was_announced |= peer.known;
 }
 
-/* One that stops takes back its announcement, and then its connections end. One that is lost first,
- * and not announced any more some time later, was killed, or is slow, or cut off: it may come
+/* One that stops takes back its announcement, and then its connections end; we may hear of either
+ * first. One that is announced for some time longer was killed, or is slow, or cut off: it may come
  * back with all that it has. */
 static uint64_t patience_ms(const struct remote_home *home)
 {
@@ -85,7 +90,7 @@ static struct remote_home *get_home(struct relay *relay, struct slice id)
         free(home);
         return NULL;
     }
-    note_peer(relay, home);
+    note_peer(relay, home, clock_monotonic_ms());
     return home;
 }
 
@@ -393,7 +398,7 @@ void remote_home_on_peer(struct relay *relay, struct slice cluster_id, bool up)
     if (!home)
         return;
     bool was_up = home->away_since_ms == 0;
-    note_peer(relay, home);
+    note_peer(relay, home, clock_monotonic_ms());
     if (!up)
         home_lost(relay, home);
     else if (was_up)
@@ -473,7 +478,7 @@ void remote_home_tick(struct relay *relay, uint64_t now_ms)
             refuse_unproven(relay, home, now_ms);
             continue;
         }
-        note_peer(relay, home);
+        note_peer(relay, home, now_ms);
         if (home->away_since_ms > 0 && now_ms >= home->away_since_ms + patience_ms(home))
             give_up(relay, home);
     }

@@ -10,7 +10,7 @@ struct remote_home {
     size_t due;                    /* clients with connect_due */
     size_t unproven;               /* clients whose session nobody vouches for: see may_connect() */
     bool is_msgserver;
-    bool was_announced; /* at some moment since away_since_ms */
+    bool was_announced; /* also some time after it was lost */
     bool reconnect_due; /* all its clients, at a tick */
     uint64_t reconnected_ms;
     uint16_t id_len;
