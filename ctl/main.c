@@ -1,4 +1,5 @@
-/* msgserverctl: shows what a running msgserver sees, and looks after what it keeps on its disk. */
+/* msgserverctl: shows what a running msgserver sees, looks after what it keeps on its disk, and
+ * makes the keys of the mesh. */
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,32 @@ static int store_command(int argc, char **argv)
                    : usage_error("'store %s' is no command; %s", argv[1], KNOWN);
 }
 
+static const struct {
+    const char *name;
+    int (*run)(const char *path);
+} MESH_COMMANDS[] = {{"keygen", mesh_keygen_command}, {"public-key", mesh_public_key_command}};
+
+static int mesh_command(int argc, char **argv)
+{
+    static const char KNOWN[] = "it has 'mesh keygen FILE' and 'mesh public-key FILE'";
+    if (argc < 2)
+        return usage_error("mesh what? %s", KNOWN);
+    for (int i = 1; i < argc; i++) {
+        if (is_help(argv[i])) {
+            options_print_help();
+            return EXIT_OK;
+        }
+    }
+    for (size_t i = 0; i < COUNT(MESH_COMMANDS); i++) {
+        if (strcmp(argv[1], MESH_COMMANDS[i].name) != 0)
+            continue;
+        if (argc != 3 || !*argv[2])
+            return usage_error("mesh %s takes one FILE", argv[1]);
+        return MESH_COMMANDS[i].run(argv[2]);
+    }
+    return usage_error("'mesh %s' is no command; %s", argv[1], KNOWN);
+}
+
 /* A result that did not reach its reader, as on a full disk, is none. */
 static int finish(int status)
 {
@@ -68,7 +95,8 @@ static int finish(int status)
 
 int main(int argc, char **argv)
 {
-    static const char KNOWN[] = "peers, session, store check, store compact and help";
+    static const char KNOWN[] = "peers, session, store check, store compact, mesh keygen, mesh "
+                                "public-key and help";
     const char *name = argc > 1 ? argv[1] : "";
     const struct command *command = find_command(COMMANDS, COUNT(COMMANDS), name);
     log_open("msgserverctl");
@@ -77,6 +105,8 @@ int main(int argc, char **argv)
         return finish(run(command, argc - 1, argv + 1));
     if (strcmp(name, "store") == 0)
         return finish(store_command(argc - 1, argv + 1));
+    if (strcmp(name, "mesh") == 0)
+        return finish(mesh_command(argc - 1, argv + 1));
     if (strcmp(name, "help") == 0 || is_help(name)) {
         options_print_help();
         return finish(EXIT_OK);

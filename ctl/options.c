@@ -7,9 +7,10 @@
 #include "io/child_contract.h"
 
 static const char HELP[] =
-    "Usage: msgserverctl COMMAND [OPTION]... [PATH | KEY]\n"
+    "Usage: msgserverctl COMMAND [OPTION]... [PATH | KEY | FILE]\n"
     "\n"
-    "Shows what a running msgserver sees, and looks after the store of one that is stopped.\n"
+    "Shows what a running msgserver sees, looks after the store of one that is stopped, and makes\n"
+    "the keys of an encrypted mesh.\n"
     "\n"
     "Commands, while the server runs:\n"
     "  peers                   this host, the other hosts that it knows, and how it stands with "
@@ -20,6 +21,10 @@ static const char HELP[] =
     "Commands, while the server is stopped:\n"
     "  store check             say whether the store is sound, and what is in it; changes nothing\n"
     "  store compact           write the store's file anew, without holes\n"
+    "\n"
+    "Commands at any time:\n"
+    "  mesh keygen FILE        make FILE with a new secret key, and print its public key\n"
+    "  mesh public-key FILE    print the public key of the secret key in FILE\n"
     "\n"
     "PATH is the store's directory, or for `store check` also any of its files, like one that was\n"
     "set aside. Without PATH it is what msgserverd's configuration says. That also says where the\n"
@@ -33,12 +38,12 @@ static const char HELP[] =
     "  -h, --help, help        print this, and exit\n"
     "\n"
     "Exit status: 0 sound, compacted, or answered; 1 damaged; 64 wrong command line, or KEY is no\n"
-    "session key; 66 there is no such store, or session; 69 no server answers, or it cannot reach\n"
-    "the session's home; 71 the system refuses something (a permission, room on the disk); 75 a\n"
-    "server is using the store: stop it, or check a copy that was made while it was stopped; 76 "
-    "what\n"
-    "answers is no msgserver, or an older one; 77 the server refuses the token; 78 wrong\n"
-    "configuration.\n";
+    "session key; 66 there is no such store, session or FILE; 69 no server answers, or it cannot\n"
+    "reach the session's home; 71 the system refuses something (a permission, room on the disk, a\n"
+    "FILE that is there already); 75 a server is using the store: stop it, or check a copy that "
+    "was\n"
+    "made while it was stopped; 76 what answers is no msgserver, or an older one; 77 the server\n"
+    "refuses the token; 78 wrong configuration.\n";
 
 static const char SHORT_OPTIONS[] = "c:e:h";
 enum { OPTION_JSON = 256 };

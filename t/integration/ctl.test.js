@@ -8,6 +8,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
+const zmq = require('zeromq');
 const { droppedOf } = require('./lib/backend');
 const { EXIT, run, start } = require('./lib/ctl');
 const { Random } = require('./lib/random');
@@ -322,11 +323,50 @@ test('the configuration tells where the store is', async (t) => {
     assert.match((await run(['store', 'check', '-c', directory, '-e', 'other'])).err, /^msgserverctl: \/nonexistent\/other\/store\.mdb: /);
 });
 
+test('keys of the mesh are those of libzmq, for their owner alone, and never overwritten', async (t) => {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'msgserver-keys.'));
+    t.after(() => fs.rmSync(directory, { recursive: true, force: true }));
+    const file = path.join(directory, 'mesh.key');
+    const made = await run(['mesh', 'keygen', file]);
+    assert.deepEqual([made.code, made.err], [EXIT.OK, '']);
+    assert.match(made.out, /^[^\s"'\\]{40}\n$/);
+    assert.equal(fs.statSync(file).mode & 0o777, 0o600);
+    const secret = fs.readFileSync(file, 'utf8');
+    assert.match(secret, /^[^\s"'\\]{40}\n$/);
+    assert.notEqual(secret, made.out);
+    const again = await run(['mesh', 'keygen', file]);
+    assert.deepEqual([again.code, again.out], [EXIT.OS, '']);
+    assert.match(again.err, /it is there already, and stays as it is/);
+    assert.equal(fs.readFileSync(file, 'utf8'), secret);
+    const shown = await run(['mesh', 'public-key', file]);
+    assert.deepEqual([shown.code, shown.out, shown.err], [EXIT.OK, made.out, '']);
+
+    fs.chmodSync(file, 0o644);
+    const open = await run(['mesh', 'public-key', file]);
+    assert.deepEqual([open.code, open.out], [EXIT.OK, made.out]);
+    assert.match(open.err, /open to others.*chmod 600/);
+    const { publicKey, secretKey } = zmq.curveKeyPair();
+    fs.writeFileSync(file, `${secretKey}\r\n`);
+    assert.equal((await run(['mesh', 'public-key', file])).out, `${publicKey}\n`);
+
+    for (const text of ['', 'x\n', secret.repeat(2), 'a'.repeat(5000)]) {
+        fs.writeFileSync(file, text);
+        const { code, out, err } = await run(['mesh', 'public-key', file]);
+        assert.deepEqual([code, out], [EXIT.DAMAGED, '']);
+        assert.match(err, /it holds no secret key/);
+    }
+    assert.equal((await run(['mesh', 'public-key', `${file}.none`])).code, EXIT.NO_INPUT);
+    assert.equal((await run(['mesh', 'public-key', directory])).code, EXIT.OS);
+    assert.equal((await run(['mesh', 'keygen', path.join(directory, 'none', 'key')])).code, EXIT.OS);
+    const full = await run(['mesh', 'keygen', '/dev/full']); // it is there, too
+    assert.equal(full.code, EXIT.OS);
+});
+
 test('help, version, and what makes no sense', async () => {
-    for (const args of [['help'], ['-h'], ['--help'], ['store', '--help'], ['store', 'check', '--help'], ['store', 'compact', '-h'], ['peers', '-h'], ['session', '--help']]) {
+    for (const args of [['help'], ['-h'], ['--help'], ['store', '--help'], ['store', 'check', '--help'], ['store', 'compact', '-h'], ['peers', '-h'], ['session', '--help'], ['mesh', '--help'], ['mesh', 'keygen', '-h']]) {
         const { code, out, err } = await run(args);
         assert.deepEqual([code, err], [EXIT.OK, ''], args.join(' '));
-        for (const word of ['Usage:', 'peers', 'session KEY', 'store check', 'store compact', '--config-dir', '--environment', '--json', '66', '69', '75', '77']) {
+        for (const word of ['Usage:', 'peers', 'session KEY', 'store check', 'store compact', 'mesh keygen', 'mesh public-key', '--config-dir', '--environment', '--json', '66', '69', '75', '77']) {
             assert.ok(out.includes(word), word);
         }
     }
@@ -338,6 +378,9 @@ test('help, version, and what makes no sense', async () => {
         [['store', 'check', '--jsno'], /'--jsno' is no option/], [['store', 'check', '-c'], /'-c'.* lacks its value/],
         [['store', 'check', 'a', 'b'], /too many: 'b'/], [['store', 'check', ''], /PATH is empty/],
         [['store', 'check', '-c', '/etc', 'a'], /exclude each other/],
+        [['mesh'], /mesh what\?.*'mesh keygen FILE'/], [['mesh', 'keys'], /'mesh keys' is no command.*'mesh keygen FILE'/],
+        [['mesh', 'keygen'], /mesh keygen takes one FILE/], [['mesh', 'public-key', 'a', 'b'], /takes one FILE/],
+        [['mesh', 'keygen', ''], /takes one FILE/],
     ];
     for (const [args, pattern] of wrong) {
         const { code, out, err } = await run(args);

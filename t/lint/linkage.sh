@@ -15,6 +15,6 @@ allow() {
 }
 allow msgserverd 'libev|libyaml-0|libzookeeper_st|libcrypto|libjansson'
 allow relay-worker 'libev|libczmq|libzmq|libjansson|liblmdb'
-allow msgserverctl 'libcurl|libjansson|liblmdb'
+allow msgserverctl 'libcrypto|libcurl|libjansson|liblmdb'
 allow client-worker 'libev|libjansson|libcrypto|libssl'
 exit $status
