@@ -17,6 +17,7 @@
 #include "master/discovery/cluster_id.h"
 #include "master/libexec.h"
 #include "master/listeners.h"
+#include "master/mesh_exposure.h"
 #include "master/notify.h"
 #include "master/supervisor.h"
 
@@ -262,6 +263,7 @@ static int set_cluster_host(struct settings *settings)
 static int start(struct server *server)
 {
     int status = set_cluster_host(server->settings);
+    mesh_exposure_warn(server->settings);
     if (status == EXIT_OK)
         status = listen_on(server, LISTENER_CLIENT, server->settings->client_bind);
     if (status == EXIT_OK)

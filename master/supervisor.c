@@ -29,7 +29,7 @@ struct supervisor {
     struct supervisor_plan plan;
     const struct supervisor_handlers *handlers;
     void *context;
-    struct buffer settings; /* encoded */
+    struct buffer relay_settings, worker_settings; /* encoded */
     struct buffer peers;
     bool peers_known;        /* also when there are none */
     uint16_t mmrp_port;      /* that the last relay was bound to */
@@ -74,7 +74,8 @@ static void send_start(struct supervisor *supervisor, struct child *child)
     struct frame_start start = {.slot = child_slot(child),
                                 .incarnation = child_incarnation(child),
                                 .mmrp_port = is_relay ? supervisor->mmrp_port : 0,
-                                .settings = buffer_slice(&supervisor->settings)};
+                                .settings = buffer_slice(is_relay ? &supervisor->relay_settings
+                                                                  : &supervisor->worker_settings)};
     send_or_kill(child, &frame, put_start(&frame, &start), -1);
 }
 
@@ -282,9 +283,13 @@ static struct child *make_child(struct supervisor *supervisor, size_t slot)
 static int prepare(struct supervisor *supervisor)
 {
     size_t workers = supervisor->plan.workers;
-    if (settings_encode(supervisor->plan.settings, &supervisor->settings) != 0)
+    /* Client workers read what strangers send: the mesh's secret is none of their business. */
+    struct settings without_secret = *supervisor->plan.settings;
+    without_secret.mesh_secret_key = NULL;
+    if (settings_encode(supervisor->plan.settings, &supervisor->relay_settings) != 0 ||
+        settings_encode(&without_secret, &supervisor->worker_settings) != 0)
         return -1;
-    if (buffer_len(&supervisor->settings) > CONTROL_FRAME_MAX_PAYLOAD - 64) {
+    if (buffer_len(&supervisor->relay_settings) > CONTROL_FRAME_MAX_PAYLOAD - 64) {
         errno = EMSGSIZE;
         return -1;
     }
@@ -361,7 +366,8 @@ void supervisor_free(struct supervisor *supervisor)
         child_free(supervisor->children[slot]);
     ev_timer_stop(supervisor->loop, &supervisor->begin);
     loans_free(supervisor->loans);
-    buffer_free(&supervisor->settings);
+    buffer_free(&supervisor->relay_settings);
+    buffer_free(&supervisor->worker_settings);
     buffer_free(&supervisor->peers);
     free(supervisor->children);
     supervisor->magic = 0;

@@ -266,3 +266,19 @@ int config_apply(const struct yaml_node *top, struct settings *settings, struct 
     }
     return 0;
 }
+
+int config_make_path_whole(const char *key, const char *directory, struct settings *settings)
+{
+    const struct setting_row *row = setting_row_find(key);
+    struct buffer given = {0}, path = {0};
+    int result = setting_print(settings, row, &given);
+    if (result == 0 && buffer_len(&given) > 0 && *buffer_bytes(&given) != '/') {
+        result = buffer_printf(&path, "%s/", directory) != 0 ||
+                         buffer_append_slice(&path, buffer_slice(&given)) != 0
+                     ? -1
+                     : setting_set(settings, row, buffer_slice(&path));
+    }
+    buffer_free(&given);
+    buffer_free(&path);
+    return result;
+}

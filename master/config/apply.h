@@ -12,6 +12,10 @@
 int config_apply(const struct yaml_node *top, struct settings *settings, struct pool *pool,
                  struct diagnostics *diagnostics);
 
+/* A relative path in the value of `key`, an OPTIONAL_STRING, is below `directory`: made whole in
+ * the settings. Returns 0, or -1 with errno ENOMEM. */
+int config_make_path_whole(const char *key, const char *directory, struct settings *settings);
+
 /* What concerns more than one key: adds mistakes to `diagnostics`. `top` is for places only. */
 void config_check_together(const struct yaml_node *top, const struct settings *settings,
                            struct diagnostics *diagnostics);

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "master/config/apply.h"
 #include "master/config/read_file.h"
 
 enum { TOKEN_MAX = 4096 };
@@ -77,19 +79,6 @@ static const char *token_mistake(struct slice token)
     return NULL;
 }
 
-static int make_path_whole(const char *directory, struct settings *settings)
-{
-    struct buffer path = {0};
-    if (settings->backend_token_file[0] == '/')
-        return 0;
-    int result = buffer_printf(&path, "%s/%s", directory, settings->backend_token_file);
-    if (result == 0)
-        result = setting_set(settings, setting_row_find("server.backendHost.tokenFile"),
-                             buffer_slice(&path));
-    buffer_free(&path);
-    return result;
-}
-
 static bool is_line_end(char byte)
 {
     return byte == '\n' || byte == '\r';
@@ -113,21 +102,21 @@ int backend_host_read_token(const struct yaml_node *top, const char *directory,
 {
     const struct yaml_node *node = yaml_at(top, "server.backendHost.tokenFile");
     struct buffer token = {0};
-    bool world_readable = false;
+    mode_t mode = 0;
     if (!settings->backend_token_file || !node)
         return 0;
-    if (make_path_whole(directory, settings) != 0)
+    if (config_make_path_whole("server.backendHost.tokenFile", directory, settings) != 0)
         return -1;
     const char *path = settings->backend_token_file;
     int result = 0;
-    if (read_file(path, TOKEN_MAX, &token, &world_readable) != 0)
+    if (read_file(path, TOKEN_MAX, &token, &mode) != 0)
         diagnostics_add(diagnostics, DIAGNOSTIC_ERROR, node->mark,
                         "the token file %.256s cannot be read: %s; accepted: a file of up to 4096 "
                         "bytes that holds the token",
                         path, strerror(errno));
     else
         result = take_token(buffer_slice(&token), node->mark, settings, diagnostics);
-    if (world_readable)
+    if (mode & S_IROTH)
         diagnostics_add(diagnostics, DIAGNOSTIC_WARNING, node->mark,
                         "every user can read the token file %.256s; better: chmod o-r", path);
     buffer_free(&token);

@@ -44,6 +44,15 @@ static void check_mmrp(const struct yaml_node *top, struct diagnostics *diagnost
                         "65535, or * for any");
 }
 
+static void check_curve(const struct yaml_node *top, struct diagnostics *diagnostics)
+{
+    const char *const KEYS[] = {"server.mmrp.curve.keyFile", "server.mmrp.curve.peersFile"};
+    for (size_t i = 0; i < 2; i++)
+        if (is_given(top, KEYS[i]) && !is_given(top, KEYS[1 - i]))
+            diagnostics_add(diagnostics, DIAGNOSTIC_ERROR, mark_at(top, KEYS[i], KEYS[i]),
+                            "%s needs %s; accepted: both, or neither", KEYS[i], KEYS[1 - i]);
+}
+
 static void check_listeners(const struct yaml_node *top, const struct settings *settings,
                             struct diagnostics *diagnostics)
 {
@@ -95,6 +104,7 @@ void config_check_together(const struct yaml_node *top, const struct settings *s
 {
     check_zookeeper(top, settings, diagnostics);
     check_mmrp(top, diagnostics);
+    check_curve(top, diagnostics);
     check_listeners(top, settings, diagnostics);
     check_limits(top, settings, diagnostics);
 }

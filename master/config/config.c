@@ -4,6 +4,7 @@
 
 #include "master/config/apply.h"
 #include "master/config/backend_host.h"
+#include "master/config/curve.h"
 #include "master/config/layers.h"
 
 static int load(const struct config_source *source, struct settings *out, struct pool *pool,
@@ -14,7 +15,8 @@ static int load(const struct config_source *source, struct settings *out, struct
     if (!top || config_apply(top, out, pool, diagnostics) != 0)
         return -1;
     if (backend_host_default_bind(out) != 0 ||
-        backend_host_read_token(top, source->directory, out, diagnostics) != 0)
+        backend_host_read_token(top, source->directory, out, diagnostics) != 0 ||
+        curve_read_files(top, source->directory, out, diagnostics) != 0)
         return -1;
     /* What a layer lacks may stand in one that could not be read. */
     if (complete)

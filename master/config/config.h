@@ -16,14 +16,14 @@ struct config_source {
 
 /* Reads and validates everything that does not need a socket, and collects every mistake in
  * `diagnostics` (all-zero or with earlier ones). `out` is overwritten: defaults overlaid with the
- * files, the derived rows publicConfig and backendToken, and the default of
+ * files, the derived rows publicConfig, backendToken and those of CURVE, and the default of
  * server.backendHost.bind. Returns 0, or -1 when there was at least one error; settings_free (out)
  * and diagnostics_free() are due in both cases. */
 int config_load(const struct config_source *source, struct settings *out,
                 struct diagnostics *diagnostics);
 
 /* Appends the effective configuration as YAML that reads back to the same settings (for -T).
- * Derived rows, and with them the token, are left out. Returns 0, or -1 with errno ENOMEM. */
+ * Derived rows, and with them the secrets, are left out. Returns 0, or -1 with errno ENOMEM. */
 int config_print_effective(const struct settings *settings, struct buffer *out);
 
 /* Appends a file in which every key is shown with its meaning and its default, commented out:

@@ -26,7 +26,7 @@ static int read_all(int fd, size_t max, struct buffer *out)
     }
 }
 
-int read_file(const char *path, size_t max, struct buffer *out, bool *world_readable)
+int read_file(const char *path, size_t max, struct buffer *out, mode_t *mode)
 {
     /* O_NONBLOCK: a FIFO under the file's name must not hang the start. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -38,8 +38,8 @@ int read_file(const char *path, size_t max, struct buffer *out, bool *world_read
         errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
         result = -1;
     }
-    if (result == 0 && world_readable)
-        *world_readable = (status.st_mode & S_IROTH) != 0;
+    if (result == 0 && mode)
+        *mode = status.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
     if (result == 0)
         result = read_all(fd, max, out);
     int error = errno;

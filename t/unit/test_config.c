@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "master/config/known_keys.h"
+#include "master/mesh_exposure.h"
 
 static const char PUBLIC_DEFAULT[] =
     "{\"transports\":{\"longpolling\":{\"url\":\"/msgstream\",\"heartbeat\":60},"
@@ -265,6 +266,96 @@ START_TEST(the_token_comes_from_its_file)
 }
 END_TEST
 
+#define SECRET_KEY "Tl@E7g*QcPgyF1KRg3+CR-AM9-vNNX8VNh:5=h#%"
+#define PUBLIC_KEY "dZ.H>ZW*i&Z3P-/eJJNLJvJ$!:7:n7XJID{Rurqw"
+
+/* What is said of these files of CURVE: "" when they are found good. */
+static const char *curve_verdict(struct config_files *files, const char *key, mode_t mode,
+                                 const char *peers)
+{
+    char path[192];
+    config_files_open(files);
+    config_files_write(files, "default.yaml",
+                       "server: {mmrp: {curve: {keyFile: key, peersFile: peers}}}");
+    config_files_write(files, "key", key);
+    config_files_write(files, "peers", peers);
+    snprintf(path, sizeof path, "%s/key", files->directory);
+    ck_assert_int_eq(chmod(path, mode), 0);
+    config_files_load(files, NULL);
+    return files->diagnostics.count ? files->diagnostics.items[0].sentence : "";
+}
+
+static const struct {
+    const char *key;
+    mode_t mode;
+    const char *peers, *said;
+} CURVE_FILES[] = {
+    {SECRET_KEY "\n", 0600, PUBLIC_KEY "\n", ""},
+    {SECRET_KEY " \r\n\n", 0400, "# one\n" PUBLIC_KEY " a:1", ""},
+    {SECRET_KEY "\n", 0640, PUBLIC_KEY,
+     "open to others than its owner; accepted: one that is not: "
+     "chmod 600 it"},
+    {SECRET_KEY "\n", 0604, PUBLIC_KEY, "open to others than its owner"},
+    {SECRET_KEY "\n", 0620, PUBLIC_KEY, "open to others than its owner"},
+    {"", 0600, PUBLIC_KEY, "holds no secret key"},
+    {SECRET_KEY "\n" SECRET_KEY, 0600, PUBLIC_KEY, "holds no secret key"},
+    {SECRET_KEY "5", 0600, PUBLIC_KEY, "holds no secret key"},
+    {SECRET_KEY, 0600, "", "it holds no key"},
+    {SECRET_KEY, 0600, "nobody", "not a public key"},
+};
+
+START_TEST(the_keys_of_curve_come_from_their_files)
+{
+    struct config_files files;
+    struct buffer text = {0};
+    const char *said =
+        curve_verdict(&files, CURVE_FILES[_i].key, CURVE_FILES[_i].mode, CURVE_FILES[_i].peers);
+    ck_assert_msg(*CURVE_FILES[_i].said ? strstr(said, CURVE_FILES[_i].said) != NULL : !*said, "%s",
+                  said);
+    /* The secret is told to nobody. */
+    ck_assert_int_eq(config_print_effective(&files.settings, &text), 0);
+    ck_assert_int_eq(diagnostics_print(&files.diagnostics, &text), 0);
+    ck_assert_int_eq(buffer_append(&text, "", 1), 0);
+    ck_assert_ptr_null(strstr(buffer_bytes(&text), "Tl@E7g"));
+    buffer_free(&text);
+    if (!*said) {
+        ck_assert_str_eq(files.settings.mesh_secret_key, SECRET_KEY);
+        ck_assert_str_eq(files.settings.mesh_public_key, PUBLIC_KEY);
+        ck_assert_int_eq(files.settings.curve_key_file[0], '/');
+        ck_assert_int_eq(files.settings.curve_peers_file[0], '/');
+    }
+    config_files_close(&files);
+}
+END_TEST
+
+START_TEST(a_mistake_in_the_peers_file_has_its_place)
+{
+    struct config_files files;
+    curve_verdict(&files, SECRET_KEY, 0600, PUBLIC_KEY "\n\n" PUBLIC_KEY " a:1\nx y z\n");
+    ck_assert_uint_eq(files.diagnostics.errors, 2);
+    ck_assert_str_eq(files.diagnostics.items[0].file, files.settings.curve_peers_file);
+    ck_assert_uint_eq(files.diagnostics.items[0].line, 3);
+    ck_assert_uint_eq(files.diagnostics.items[1].line, 4);
+    config_files_close(&files);
+}
+END_TEST
+
+START_TEST(private_addresses)
+{
+    static const struct {
+        uint32_t first, last; /* of a private network */
+    } PRIVATE[] = {{0x0a000000, 0x0affffff}, {0x7f000000, 0x7fffffff}, {0xac100000, 0xac1fffff},
+                   {0xc0a80000, 0xc0a8ffff}, {0xa9fe0000, 0xa9feffff}, {0x64400000, 0x647fffff}};
+    for (size_t i = 0; i < sizeof PRIVATE / sizeof *PRIVATE; i++) {
+        ck_assert(address_is_private(PRIVATE[i].first));
+        ck_assert(address_is_private(PRIVATE[i].last));
+        ck_assert(!address_is_private(PRIVATE[i].first - 1));
+        ck_assert(!address_is_private(PRIVATE[i].last + 1));
+    }
+    ck_assert(!address_is_private(0x08080808));
+}
+END_TEST
+
 START_TEST(diagnostics_print_as_one_line_each)
 {
     struct diagnostics diagnostics = {0};
@@ -311,6 +402,10 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, the_backend_socket_is_named_after_the_client_listener);
     tcase_add_test(cases, a_runtime_directory_too_long_for_sockets);
     tcase_add_test(cases, the_token_comes_from_its_file);
+    tcase_add_loop_test(cases, the_keys_of_curve_come_from_their_files, 0,
+                        sizeof CURVE_FILES / sizeof *CURVE_FILES);
+    tcase_add_test(cases, a_mistake_in_the_peers_file_has_its_place);
+    tcase_add_test(cases, private_addresses);
     tcase_add_test(cases, diagnostics_print_as_one_line_each);
     tcase_add_test(cases, nearest_names);
 }
