@@ -26,9 +26,10 @@ int announcement_encode(const struct announcement *announcement, struct buffer *
     /* jansson keeps the order in which keys are put. "o" takes the reference, also on failure. */
     json_t *ips = strings_to_json(announcement->ips);
     json_t *document =
-        ips ? json_pack("{s:o, s:{s:s, s:s, s:s, s:I}}", "ips", ips, "data", "game",
+        ips ? json_pack("{s:o, s:{s:s, s:s, s:s, s:I, s:s*}}", "ips", ips, "data", "game",
                         announcement->game, "version", announcement->version, "clusterId",
-                        announcement->cluster_id, "timestamp", (json_int_t)announcement->timestamp)
+                        announcement->cluster_id, "timestamp", (json_int_t)announcement->timestamp,
+                        "publicKey", announcement->public_key)
             : NULL;
     if (!document) {
         errno = EINVAL;
@@ -91,6 +92,19 @@ static bool read_timestamp(const json_t *value, uint64_t *timestamp)
     return true;
 }
 
+/* null counts as none, as for a host that turned CURVE off. */
+static bool read_public_key(const json_t *value, char public_key[CURVE_KEY_ROOM])
+{
+    const char *text = json_string_value(value);
+    *public_key = '\0';
+    if (!value || json_is_null(value))
+        return true;
+    if (!text || !curve_key_is_valid(slice_from_string(text)))
+        return false;
+    memcpy(public_key, text, CURVE_KEY_ROOM);
+    return true;
+}
+
 static bool is_reachable(uint32_t address, const struct peer_rule *rule)
 {
     for (size_t i = 0; i < rule->network_count; i++)
@@ -143,6 +157,8 @@ static enum announcement_verdict read_document(const json_t *document, unsigned 
         return ANNOUNCEMENT_NO_CLUSTER_ID;
     if (!read_timestamp(json_object_get(data, "timestamp"), &peer->timestamp))
         return ANNOUNCEMENT_NO_TIMESTAMP;
+    if (!read_public_key(json_object_get(data, "publicKey"), peer->public_key))
+        return ANNOUNCEMENT_NO_PUBLIC_KEY;
     enum announcement_verdict verdict =
         read_address(json_object_get(document, "ips"), rule, &address);
     if (verdict == ANNOUNCEMENT_PEER) {

@@ -1,12 +1,14 @@
 /* What a host says of itself to others, as MAGE writes it (discovery.md):
  *   {"ips":["10.77.0.1"],"data":{"game":"g","version":"1.0.0","clusterId":"c:15001","timestamp":1}}
- * under a node name whose part after the last ':' is the port. No descriptor, no loop. */
+ * under a node name whose part after the last ':' is the port; with CURVE on, a host of ours adds
+ * "publicKey" to "data". No descriptor, no loop. */
 #ifndef MSGSERVER_MASTER_DISCOVERY_ANNOUNCEMENT_H
 #define MSGSERVER_MASTER_DISCOVERY_ANNOUNCEMENT_H
 
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "codecs/curve_key.h"
 #include "codecs/netmask.h"
 #include "codecs/settings.h"
 
@@ -15,11 +17,12 @@ struct announcement {
     const char *game;
     const char *version;
     const char *cluster_id;
-    uint64_t timestamp; /* ms of the start; the same when announced again */
+    uint64_t timestamp;     /* ms of the start; the same when announced again */
+    const char *public_key; /* NULL without CURVE */
 };
 
-/* Appends the JSON, byte by byte as MAGE's. Returns 0, or -1 with errno ENOMEM, or EINVAL when a
- * text is not UTF-8. */
+/* Appends the JSON, byte by byte as MAGE's but for a key. Returns 0, or -1 with errno ENOMEM, or
+ * EINVAL when a text is not UTF-8. */
 int announcement_encode(const struct announcement *announcement, struct buffer *out);
 
 enum {
@@ -42,6 +45,7 @@ enum {
     VERDICT(NO_VERSION, "its data.version is not a string")                                        \
     VERDICT(NO_CLUSTER_ID, "its data.clusterId is not a string of 1 to 128 printable characters")  \
     VERDICT(NO_TIMESTAMP, "its data.timestamp is not a number of milliseconds")                    \
+    VERDICT(NO_PUBLIC_KEY, "its data.publicKey is not a CURVE key of 40 characters")               \
     VERDICT(NO_IPS, "its ips is not an array of strings")                                          \
     VERDICT(NO_ADDRESS, "none of its ips is an IPv4 address in server.mmrp.network")
 
@@ -62,7 +66,8 @@ struct peer_rule {
 struct peer {
     char cluster_id[PEER_ID_ROOM];
     char uri[PEER_URI_ROOM];
-    uint64_t timestamp; /* 0 when the announcement has none */
+    uint64_t timestamp;              /* 0 when the announcement has none */
+    char public_key[CURVE_KEY_ROOM]; /* empty when it speaks no CURVE */
 };
 
 /* Reads an announcement that anybody may have written. `peer` is filled for ANNOUNCEMENT_PEER. */

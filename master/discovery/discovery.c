@@ -86,9 +86,12 @@ static int write_announcement(const struct discovery *discovery, struct buffer *
     struct string_list ips;
     if (announced_addresses(discovery->settings, &ips, why, why_room) != 0)
         return -1;
-    struct announcement announcement = {&ips, discovery->settings->service_name,
-                                        discovery->settings->service_version, discovery->cluster_id,
-                                        discovery->started_ms};
+    struct announcement announcement = {&ips,
+                                        discovery->settings->service_name,
+                                        discovery->settings->service_version,
+                                        discovery->cluster_id,
+                                        discovery->started_ms,
+                                        discovery->settings->mesh_public_key};
     int result = announcement_encode(&announcement, json);
     if (result != 0)
         snprintf(why, why_room, "the announcement cannot be written: %s", strerror(errno));

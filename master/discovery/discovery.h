@@ -21,8 +21,9 @@ struct discovery;
 
 struct discovery_handlers {
     /* The peers changed. `peers`: all of them, ourselves left out, as the PEERS frame's run of
-     * (cluster ID slice, URI slice); it fits a PEERS frame; valid during the call. Comes from the
-     * loop, never inside a call of the functions below; a first view that is empty is no change. */
+     * (cluster ID slice, URI slice, key slice); it fits a PEERS frame; valid during the call. Comes
+     * from the loop, never inside a call of the functions below; a first view that is empty is no
+     * change. */
     void (*on_peers)(void *context, struct slice peers);
     /* discovery_withdraw() is done: no other host is led to us any more, or the time was up. Once;
      * from the loop. The handler may call discovery_stop(). */

@@ -9,7 +9,7 @@
 #include "codecs/settings.h"
 
 struct engine_handlers {
-    /* The view after a change, or the same again: the PEERS frame's run of (cluster ID, URI),
+    /* The view after a change, or the same again: the PEERS frame's run of (cluster ID, URI, key),
      * valid during the call. From the loop only, and not while the service is away. */
     void (*on_peers)(void *context, struct slice run);
     /* The answer to withdraw(); may come at once, inside it. */

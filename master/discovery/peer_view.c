@@ -183,7 +183,8 @@ static int write_run(const struct peer **peers, size_t count, struct buffer *run
     for (size_t i = 0; i < count; i++) {
         size_t before = buffer_len(run);
         if (put_slice(run, slice_from_string(peers[i]->cluster_id)) != 0 ||
-            put_slice(run, slice_from_string(peers[i]->uri)) != 0)
+            put_slice(run, slice_from_string(peers[i]->uri)) != 0 ||
+            put_slice(run, slice_from_string(peers[i]->public_key)) != 0)
             return -1;
         if (buffer_len(run) - start > room) {
             buffer_truncate(run, before);

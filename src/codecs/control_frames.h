@@ -21,7 +21,8 @@ enum { CONTROL_FRAME_MAX_PAYLOAD = 128 << 10, CONTROL_FRAME_SMALL = 4096 };
 #define FIELDS_LISTENER_REVOKE(F) F(u32, slot)
 /* + descriptor of a data channel's end, to the client worker `slot` or from it to the relay. */
 #define FIELDS_LINK(F) F(u32, slot) F(u32, incarnation)
-/* The peers that discovery knows, all of them: a run of (cluster ID slice, URI slice). */
+/* The peers that discovery knows, all of them: a run of (cluster ID slice, URI slice, public key
+ * slice); the key is empty for a peer that speaks no CURVE. */
 #define FIELDS_PEERS(F) F(slice, peers)
 /* Tell the clients, finish, and exit within `limit_ms`. */
 #define FIELDS_STOP(F) F(u32, limit_ms)

@@ -73,6 +73,12 @@ static void set(struct settings *settings, const char *key, const char *text)
 
 void node_start(struct node *node, const char *id, uint16_t bound_port)
 {
+    node_start_with_curve(node, id, bound_port, NULL);
+}
+
+void node_start_with_curve(struct node *node, const char *id, uint16_t bound_port,
+                           const struct node_curve *curve)
+{
     struct settings settings;
     char why[256] = "";
     if (!loop)
@@ -82,6 +88,11 @@ void node_start(struct node *node, const char *id, uint16_t bound_port)
     set(&settings, "server.mmrp.bind.host", "127.0.0.1");
     set(&settings, "server.mmrp.bind.port", "*");
     set(&settings, "server.mmrp.clusterId", id);
+    if (curve) {
+        set(&settings, "server.mmrp.curve.peersFile", curve->peers_file);
+        set(&settings, "derived.meshSecretKey", curve->secret_key);
+        set(&settings, "derived.meshPublicKey", curve->public_key);
+    }
     /* ZeroMQ closes sockets in the background: an earlier life may still hold the port. */
     uint64_t limit = wait_limit();
     do
@@ -101,11 +112,24 @@ void node_stop(struct node *node)
     node->mesh = NULL;
 }
 
+void node_announce_with_key(struct node *node, const char *id, const char *uri, const char *key)
+{
+    struct buffer peers = {0};
+    ck_assert_int_eq(put_slice(&peers, slice_from_string(id)), 0);
+    ck_assert_int_eq(put_slice(&peers, slice_from_string(uri)), 0);
+    ck_assert_int_eq(put_slice(&peers, slice_from_string(key)), 0);
+    ck_assert_int_eq(mesh_set_peers(node->mesh, buffer_slice(&peers)), 0);
+    buffer_free(&peers);
+}
+
 void node_announce_list(struct node *node, const char *const *texts)
 {
     struct buffer peers = {0};
-    for (; *texts; texts++)
-        ck_assert_int_eq(put_slice(&peers, slice_from_string(*texts)), 0);
+    for (; *texts; texts += 2) {
+        ck_assert_int_eq(put_slice(&peers, slice_from_string(texts[0])), 0);
+        ck_assert_int_eq(put_slice(&peers, slice_from_string(texts[1])), 0);
+        ck_assert_int_eq(put_slice(&peers, SLICE_EMPTY), 0);
+    }
     ck_assert_int_eq(mesh_set_peers(node->mesh, buffer_slice(&peers)), 0);
     buffer_free(&peers);
 }
@@ -141,6 +165,7 @@ void nodes_join(struct node *nodes, size_t count)
         node_start(&nodes[i], id, 0);
         ck_assert_int_eq(put_slice(&peers, slice_from_string(nodes[i].id)), 0);
         ck_assert_int_eq(put_slice(&peers, slice_from_string(nodes[i].uri)), 0);
+        ck_assert_int_eq(put_slice(&peers, SLICE_EMPTY), 0);
     }
     for (size_t i = 0; i < count; i++)
         ck_assert_int_eq(mesh_set_peers(nodes[i].mesh, buffer_slice(&peers)), 0);

@@ -23,9 +23,16 @@ extern struct ev_loop *loop;
 
 /* `bound_port`: 0 for any. */
 void node_start(struct node *node, const char *id, uint16_t bound_port);
+/* The same with CURVE on. One node of a process alone can have it, as ZAP has one handler. */
+struct node_curve {
+    const char *secret_key, *public_key, *peers_file;
+};
+void node_start_with_curve(struct node *node, const char *id, uint16_t bound_port,
+                           const struct node_curve *curve);
 void node_stop(struct node *node);
 /* Tells `node` of the others, each "ID" and "URI" in turn, up to a NULL. */
 #define node_announce(node, ...) node_announce_list((node), (const char *const[]){__VA_ARGS__})
+void node_announce_with_key(struct node *node, const char *id, const char *uri, const char *key);
 void node_announce_list(struct node *node, const char *const *texts);
 /* Starts them on free ports, tells each of the others, and waits until all are up. */
 void nodes_join(struct node *nodes, size_t count);

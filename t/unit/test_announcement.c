@@ -21,8 +21,8 @@ static enum announcement_verdict read_as(const char *name, const char *json, str
 START_TEST(what_we_write_is_what_mage_writes)
 {
     struct string_list ips = {(char *[]){"10.77.0.1"}, 1};
-    struct announcement announcement = {&ips, "my-game", "1.0.0", "e2dd6de0a6166a3f:15001",
-                                        1795434246044};
+    struct announcement announcement = {&ips,          "my-game", "1.0.0", "e2dd6de0a6166a3f:15001",
+                                        1795434246044, NULL};
     struct buffer out = {0};
     ck_assert_int_eq(announcement_encode(&announcement, &out), 0);
     ck_assert_slice_eq(buffer_slice(&out),
@@ -40,10 +40,38 @@ START_TEST(what_we_write_is_what_mage_writes)
 }
 END_TEST
 
+#define KEY "dZ.H>ZW*i&Z3P-/eJJNLJvJ$!:7:n7XJID{Rurqw"
+
+START_TEST(a_host_with_curve_adds_its_key)
+{
+    struct string_list ips = {(char *[]){"10.77.0.1"}, 1};
+    struct announcement announcement = {&ips, "my-game", "1.0.0", "a:1", 7, KEY};
+    struct buffer out = {0};
+    ck_assert_int_eq(announcement_encode(&announcement, &out), 0);
+    ck_assert_slice_eq(buffer_slice(&out),
+                       "{\"ips\":[\"10.77.0.1\"],\"data\":{\"game\":\"my-game\",\"version\":"
+                       "\"1.0.0\",\"clusterId\":\"a:1\",\"timestamp\":7,\"publicKey\":\"" KEY
+                       "\"}}");
+    struct peer peer;
+    ck_assert_int_eq(announcement_read(OF("a:1"), buffer_slice(&out), &ANYWHERE, &peer),
+                     ANNOUNCEMENT_PEER);
+    ck_assert_str_eq(peer.public_key, KEY);
+    ck_assert_int_eq(read_as("a:1", GOOD, &peer), ANNOUNCEMENT_PEER);
+    ck_assert_str_eq(peer.public_key, "");
+    ck_assert_int_eq(read_as("a:1",
+                             "{\"data\":{" OURS ",\"clusterId\":\"a\",\"publicKey\":null},"
+                             "\"ips\":[\"10.77.0.1\"]}",
+                             &peer),
+                     ANNOUNCEMENT_PEER);
+    ck_assert_str_eq(peer.public_key, "");
+    buffer_free(&out);
+}
+END_TEST
+
 START_TEST(several_addresses_and_odd_names_are_written)
 {
     struct string_list ips = {(char *[]){"10.77.0.1", "10.77.0.2"}, 2};
-    struct announcement announcement = {&ips, "a\"b/\u00e9", "", "x:1", 0};
+    struct announcement announcement = {&ips, "a\"b/\u00e9", "", "x:1", 0, NULL};
     struct buffer out = {0};
     ck_assert_int_eq(announcement_encode(&announcement, &out), 0);
     ck_assert_slice_eq(
@@ -126,6 +154,12 @@ static const struct {
     {ANNOUNCEMENT_NO_CLUSTER_ID, "a:1", "{\"data\":{" OURS ",\"clusterId\":\"\"}}"},
     {ANNOUNCEMENT_NO_CLUSTER_ID, "a:1", "{\"data\":{" OURS ",\"clusterId\":\"a b\"}}"},
     {ANNOUNCEMENT_NO_CLUSTER_ID, "a:1", "{\"data\":{" OURS ",\"clusterId\":\"\u00e9\"}}"},
+    {ANNOUNCEMENT_NO_PUBLIC_KEY, "a:1",
+     "{\"data\":{" OURS ",\"clusterId\":\"a\",\"publicKey\":7}}"},
+    {ANNOUNCEMENT_NO_PUBLIC_KEY, "a:1",
+     "{\"data\":{" OURS ",\"clusterId\":\"a\",\"publicKey\":\"" KEY "0\"}}"},
+    {ANNOUNCEMENT_NO_PUBLIC_KEY, "a:1",
+     "{\"data\":{" OURS ",\"clusterId\":\"a\",\"publicKey\":\"\"}}"},
     {ANNOUNCEMENT_NO_TIMESTAMP, "a:1",
      "{\"data\":{" OURS ",\"clusterId\":\"a\",\"timestamp\":null}}"},
     {ANNOUNCEMENT_NO_TIMESTAMP, "a:1",
@@ -236,15 +270,16 @@ static void put_node(const char *name, const char *ip, const char *cluster_id, u
     ck_assert_int_eq(peer_view_put(view, name, OF(json)), 0);
 }
 
-/* "id=uri id=uri " */
+/* "id=uri id=uri+key " */
 static void assert_view(const char *wanted)
 {
     struct buffer run = {0}, text = {0};
     ck_assert_int_eq(peer_view_run(view, &run), 0);
     struct frame_reader reader = reader_of(buffer_slice(&run));
     while (reader_left(&reader) > 0) {
-        struct slice id = get_slice(&reader), uri = get_slice(&reader);
-        buffer_printf(&text, "%.*s=%.*s ", (int)id.len, id.data, (int)uri.len, uri.data);
+        struct slice id = get_slice(&reader), uri = get_slice(&reader), key = get_slice(&reader);
+        buffer_printf(&text, "%.*s=%.*s%s%.*s ", (int)id.len, id.data, (int)uri.len, uri.data,
+                      key.len ? "+" : "", (int)key.len, key.len ? key.data : "");
     }
     ck_assert_int_eq(reader_finish(&reader), 0);
     ck_assert_slice_eq(buffer_slice(&text), wanted);
@@ -305,6 +340,7 @@ static void add_tests(TCase *cases)
 {
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, what_we_write_is_what_mage_writes);
+    tcase_add_test(cases, a_host_with_curve_adds_its_key);
     tcase_add_test(cases, several_addresses_and_odd_names_are_written);
     tcase_add_test(cases, the_identity_is_in_the_data_and_the_port_in_the_name);
     tcase_add_test(cases, other_games_and_versions_are_ignored);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "codecs/frame.h"
+#include "workers/relay/mesh/curve.h"
 #include "workers/relay/mesh/handshake.h"
 #include "workers/relay/mesh/routing.h"
 #include "workers/relay/mesh/sockets.h"
@@ -156,9 +157,11 @@ static void on_peer_undelivered(void *context, struct multipart *multipart)
     routing_undelivered(context, multipart);
 }
 
-static void on_router_received(void *context, struct multipart *in)
+static void on_router_received(void *context, struct multipart *in, struct slice user_id)
 {
-    routing_from_router(context, in);
+    struct slice sender = slice_of(zmq_msg_data(&in->frames[0]), zmq_msg_size(&in->frames[0]));
+    if (curve_vouches(context, sender, user_id))
+        routing_from_router(context, in);
 }
 
 /* --- opening and closing ------------------------------------------------------------- */
@@ -181,8 +184,15 @@ static int open_sockets(struct mesh *mesh, const struct settings *settings, uint
         snprintf(port, sizeof port, "%u", bound_port);
     snprintf(mesh->bind_host, sizeof mesh->bind_host, "%s", settings->mmrp_host);
     sockets_prepare();
-    mesh->router = router_socket_open(mesh->loop, mesh->bind_host, port, frame_bytes_max(settings),
-                                      on_router_received, mesh, why, why_room);
+    if (curve_open(mesh, settings, why, why_room) != 0)
+        return -1;
+    const struct router_options options = {.host = mesh->bind_host,
+                                           .port = port,
+                                           .frame_bytes_max = frame_bytes_max(settings),
+                                           .own = mesh->keys ? &mesh->curve : NULL,
+                                           .failed_handshakes = &mesh->counters.failed_handshakes};
+    mesh->router =
+        router_socket_open(mesh->loop, &options, on_router_received, mesh, why, why_room);
     if (!mesh->router)
         return -1;
     mesh->port = router_socket_port(mesh->router);
@@ -236,18 +246,20 @@ struct mesh *mesh_open(struct ev_loop *loop, const struct settings *settings, ui
     }
     if (mesh->router)
         ev_timer_start(loop, &mesh->silence);
-    mesh->shared =
-        (struct peer_context){.loop = loop,
-                              .own_id = slice_from_string(mesh->id),
-                              .handshake = buffer_slice(&mesh->handshake),
-                              .frame_bytes_max = frame_bytes_max(settings),
-                              .router = mesh->router ? router_socket_handle(mesh->router) : NULL,
-                              .counters = &mesh->counters,
-                              .on_received = on_peer_received,
-                              .on_change = on_peer_change,
-                              .on_undelivered = on_peer_undelivered,
-                              .on_writable = on_peer_writable,
-                              .mesh = mesh};
+    mesh->shared = (struct peer_context){
+        .loop = loop,
+        .own_id = slice_from_string(mesh->id),
+        .handshake = buffer_slice(&mesh->handshake),
+        .frame_bytes_max = frame_bytes_max(settings),
+        .router = mesh->router && !mesh->keys ? router_socket_handle(mesh->router) : NULL,
+        .own = mesh->keys ? &mesh->curve : NULL,
+        .keys = mesh->keys,
+        .counters = &mesh->counters,
+        .on_received = on_peer_received,
+        .on_change = on_peer_change,
+        .on_undelivered = on_peer_undelivered,
+        .on_writable = on_peer_writable,
+        .mesh = mesh};
     return mesh;
 }
 
@@ -266,6 +278,7 @@ void mesh_close(struct mesh *mesh)
         peer_free(peer);
     }
     router_socket_close(mesh->router);
+    curve_close(mesh);
     buffer_free(&mesh->handshake);
     free((char *)mesh->service.game);
     free((char *)mesh->service.version);
@@ -288,6 +301,7 @@ uint16_t mesh_port(const struct mesh *mesh)
 struct announcement {
     struct slice id;
     struct slice uri;
+    struct slice key; /* empty: it speaks no CURVE */
 };
 
 struct announcements {
@@ -336,7 +350,8 @@ static bool is_acceptable(const struct mesh *mesh, const struct announcement *pe
         return false;
     if (!cluster_id_is_valid(peer->id) || peer->id.len > CLUSTER_ID_MAX ||
         !slice_starts_with(peer->uri, URI_SCHEME) || peer->uri.len > PEER_URI_MAX ||
-        memchr(peer->uri.data, '\0', peer->uri.len)) {
+        memchr(peer->uri.data, '\0', peer->uri.len) ||
+        (peer->key.len > 0 && !curve_key_is_valid(peer->key))) {
         LOG_WARNING("peer-ignored", "peer=%s uri=%s why=\"malformed\"", LOG_TEXT(peer->id),
                     LOG_TEXT(peer->uri));
         return false;
@@ -349,7 +364,7 @@ static int read_announcements(const struct mesh *mesh, struct slice peers,
                               struct announcements *list)
 {
     struct frame_reader reader = reader_of(peers);
-    size_t room = peers.len / 8 + 1; /* two lengths each */
+    size_t room = peers.len / 12 + 1; /* three lengths each */
     list->items = calloc(room, sizeof *list->items);
     list->count = 0;
     if (!list->items)
@@ -357,6 +372,7 @@ static int read_announcements(const struct mesh *mesh, struct slice peers,
     while (reader_left(&reader) > 0 && !reader.broken) {
         struct announcement peer = {.id = get_slice(&reader)};
         peer.uri = get_slice(&reader);
+        peer.key = get_slice(&reader);
         if (!reader.broken && is_acceptable(mesh, &peer))
             list->items[list->count++] = peer;
     }
@@ -419,7 +435,7 @@ int mesh_set_peers(struct mesh *mesh, struct slice peers)
             if (!peer)
                 peer = add_peer(mesh, list.items[i].id);
             if (peer)
-                peer_announce(peer, list.items[i].uri);
+                peer_announce(peer, list.items[i].uri, list.items[i].key);
         }
     }
     int saved_errno = errno;

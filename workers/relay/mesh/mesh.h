@@ -43,9 +43,9 @@ void mesh_close(struct mesh *mesh);
 struct slice mesh_cluster_id(const struct mesh *mesh);
 uint16_t mesh_port(const struct mesh *mesh);
 
-/* All peers that discovery knows, as the PEERS frame's run of (cluster ID, URI). Peers that are not
- * in it are let go when their connection ends too; ourselves is left out. Not inside the handlers.
- * Returns 0, or -1 with errno EPROTO or ENOMEM. */
+/* All peers that discovery knows, as the PEERS frame's run of (cluster ID, URI, key). Peers that
+ * are not in it are let go when their connection ends too; ourselves is left out. Not inside the
+ * handlers. Returns 0, or -1 with errno EPROTO or ENOMEM. */
 int mesh_set_peers(struct mesh *mesh, struct slice peers);
 
 struct mesh_peer_state {
@@ -92,6 +92,9 @@ void mesh_complain(struct mesh *mesh, struct slice sender, const struct envelope
     COUNTER(forwarded, "envelopes passed on to another peer")                                      \
     COUNTER(handshakes_sent, "handshakes sent")                                                    \
     COUNTER(handshakes_received, "handshakes accepted")                                            \
+    COUNTER(denied, "connections refused: the key is not allowed (CURVE)")                         \
+    COUNTER(failed_handshakes, "connections that ended before they were one (CURVE)")              \
+    COUNTER(forged, "envelopes dropped: the key is not that of the sender (CURVE)")                \
     COUNTER(send_errors, "mmrp.sendError sent back")                                               \
     COUNTER(peers, "peers known")                                                                  \
     COUNTER(peers_up, "peers reachable")                                                           \

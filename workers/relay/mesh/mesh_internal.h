@@ -3,8 +3,10 @@
 #define MSGSERVER_RELAY_MESH_MESH_INTERNAL_H
 
 #include "base/log.h"
+#include "workers/relay/mesh/mesh_keys.h"
 #include "workers/relay/mesh/peer.h"
 #include "workers/relay/mesh/router_socket.h"
+#include "workers/relay/mesh/zap.h"
 
 /* Peers known by their handshake alone: how many, and how long one may be silent. Hosts of ours
  * repeat their connects more often than that. */
@@ -22,6 +24,9 @@ struct mesh {
     struct service service; /* freed with the mesh */
     struct buffer handshake;
     struct router_socket *router; /* NULL in a mesh of one */
+    struct curve_pair curve;      /* our own; of use when `keys` is not NULL: CURVE is on */
+    struct mesh_keys *keys;
+    struct zap *zap;
 
     struct peer *peers; /* uthash, by ID */
     struct peer *gone;  /* linked by next_gone: freed by the reaper */
@@ -36,6 +41,7 @@ struct mesh {
      * under many. */
     struct complaint_limits complaints;
     struct log_limit unannounced_log;
+    struct log_limit forged_log;
 };
 
 static inline struct slice mesh_own_id(const struct mesh *mesh)

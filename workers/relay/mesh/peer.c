@@ -21,7 +21,7 @@ static const double HANDSHAKE_INTERVAL_S = 0.2; /* MMRP fact */
 /* A MAGE host is deaf to our new connection until its ZeroMQ gave up the old one; what it then
  * takes first should be a handshake. */
 static const double HANDSHAKE_REPEAT_S = (MESH_HEARTBEAT_TTL_MS + 1000) / 1e3;
-static const double OPEN_RETRY_S = 1.0;
+static const double OPEN_RETRY_S = 1.0, REFUSED_RETRY_S = 2.0;
 /* A host of ours may be slow; a MAGE host in its place is rare. */
 static const double ANSWER_LIMIT_S = 10.0;
 
@@ -68,7 +68,9 @@ static void schedule_handshake(struct peer *peer, double seconds)
 static void introduce_ourselves(struct peer *peer)
 {
     if (peer->handshake_sent) {
-        if (!peer->is_msgserver) /* ours heard the first, and would take it for a new connection */
+        /* Ours heard the first, and would take it for a new connection; unless our key was none for
+         * it yet. */
+        if (!peer->is_msgserver || (peer->shared->own && !peer->answered))
             send_handshake(peer);
         return;
     }
@@ -82,11 +84,12 @@ static void introduce_ourselves(struct peer *peer)
 }
 
 /* Whoever takes a peer's name at its other end of the wire cannot take this identity from it, nor
- * mute it so: nobody else knows it. A MAGE host needs ours to be our cluster ID. */
+ * mute it so: nobody else knows it. A MAGE host needs ours to be our cluster ID; none speaks CURVE.
+ */
 static bool private_identity(const struct peer *peer, char identity[PEER_IDENTITY_MAX + 1])
 {
     uint64_t nonce;
-    if (!peer->is_msgserver)
+    if (!peer->is_msgserver && !peer->shared->own)
         return false;
     random_bytes(&nonce, sizeof nonce);
     struct slice own = peer->shared->own_id;
@@ -101,22 +104,28 @@ struct slice peer_id_of_identity(struct slice identity)
     return mark ? slice_of(identity.data, (size_t)(mark - identity.data)) : identity;
 }
 
-static void reopen_soon(struct peer *peer)
+static void reopen_in(struct peer *peer, double seconds)
 {
     ev_timer_stop(peer->shared->loop, &peer->reopening);
-    ev_timer_set(&peer->reopening, 0., 0.);
+    ev_timer_set(&peer->reopening, seconds, 0.);
     ev_timer_start(peer->shared->loop, &peer->reopening);
 }
 
+static void reopen_soon(struct peer *peer)
+{
+    reopen_in(peer, 0.);
+}
+
 /* Time is over for its handshake. A host of ours answers ours: one that does not is a MAGE host
- * that came in its place, and does not know us under this identity. */
+ * that came in its place, and does not know us under this identity; or, with CURVE, our key is none
+ * for it. */
 static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
     struct peer *peer = timer->data;
     if (peer->dealer_is_private && !peer->answered) {
-        peer->is_msgserver = false;
+        peer->is_msgserver = peer->shared->own != NULL;
         reopen_soon(peer);
     } else {
         peer->awaits_answer = false;
@@ -130,7 +139,7 @@ static bool learn(struct peer *peer, const struct handshake *handshake)
     bool changed = peer->is_msgserver != handshake->is_msgserver;
     peer->is_msgserver = handshake->is_msgserver;
     memcpy(peer->software, handshake->software, sizeof peer->software);
-    if (peer->dealer_is_private && !peer->is_msgserver)
+    if (peer->dealer_is_private && !peer->is_msgserver && !peer->shared->own)
         reopen_soon(peer);
     return changed;
 }
@@ -219,9 +228,24 @@ static void on_dealer_ready(void *context, int events)
         read_dealer(peer);
 }
 
+/* libzmq does not try again by itself; who is there, and what keys it knows, may change. */
+static void begin_anew(struct peer *peer)
+{
+    if (!peer->refused)
+        LOG_WARNING("peer-handshake-refused", "peer=%s uri=%s why=\"%s\"", peer->id, peer->uri,
+                    peer->shared->own ? "our key is not allowed there, or its key is another"
+                                      : "it speaks no ZMTP, or speaks CURVE");
+    peer->refused = true;
+    reopen_in(peer, REFUSED_RETRY_S);
+}
+
 static void on_link(void *context, enum peer_link_event event)
 {
     struct peer *peer = context;
+    if (event == PEER_LINK_REFUSED) {
+        begin_anew(peer);
+        return;
+    }
     change_state(peer, event == PEER_LINK_UP ? PEER_LINKED : PEER_LOST);
     if (event == PEER_LINK_LOST && peer->state == PEER_CONNECTING && peer->is_msgserver &&
         !peer->dealer_is_private)
@@ -243,7 +267,7 @@ static int open_dealer(struct peer *peer)
     peer->dealer_is_private = private_identity(peer, identity);
     peer->dealer =
         sockets_dealer(peer->dealer_is_private ? slice_from_string(identity) : shared->own_id,
-                       shared->frame_bytes_max);
+                       shared->frame_bytes_max, shared->own, peer->key);
     if (peer->dealer &&
         peer_monitor_start(&peer->monitor, shared->loop, peer->dealer, on_link, peer) == 0 &&
         zmq_watcher_start(&peer->watcher, shared->loop, sockets_handle(peer->dealer),
@@ -256,8 +280,27 @@ static int open_dealer(struct peer *peer)
     return -1;
 }
 
+/* Its key, and ours, decide whether we connect to it; the reason is logged once. */
+static bool is_barred(struct peer *peer)
+{
+    const char *why = NULL;
+    const struct key_claim claim = {.key = slice_from_string(peer->key),
+                                    .cluster_id = peer_id(peer),
+                                    .announced = slice_from_string(peer->key)};
+    if (peer->shared->keys)
+        why = mesh_keys_refusal(peer->shared->keys, &claim);
+    else if (*peer->key)
+        why = "it speaks CURVE, and server.mmrp.curve is not set here";
+    if (why && why != peer->barred)
+        LOG_WARNING("peer-barred", "peer=%s uri=%s why=\"%s\"", peer->id, peer->uri, why);
+    peer->barred = why;
+    return why != NULL;
+}
+
 static void open_or_retry(struct peer *peer)
 {
+    if (is_barred(peer)) /* until its key or ours are others */
+        return;
     if (open_dealer(peer) != 0)
         schedule_handshake(peer, OPEN_RETRY_S);
 }
@@ -329,6 +372,9 @@ static void enter_linked(struct peer *peer)
     peer->handshake_attempts = 0;
     peer->handshake_sent = false;
     peer->answered = false;
+    if (peer->refused) /* it was taken after all */
+        ev_timer_stop(peer->shared->loop, &peer->reopening);
+    peer->refused = false;
     introduce_ourselves(peer);
     ev_timer_stop(peer->shared->loop, &peer->grace);
     ev_timer_set(&peer->grace, peer->dealer_is_private ? ANSWER_LIMIT_S : PEER_GRACE_MS / 1e3, 0.);
@@ -361,11 +407,11 @@ static void change_state(struct peer *peer, enum peer_event event)
     peer_outbox_tell_writable(peer);
 }
 
-void peer_announce(struct peer *peer, struct slice uri)
+void peer_announce(struct peer *peer, struct slice uri, struct slice key)
 {
-    INVARIANT(uri.len <= PEER_URI_MAX, "a peer's URI is too long");
+    INVARIANT(uri.len <= PEER_URI_MAX && key.len < CURVE_KEY_ROOM, "a peer's URI is too long");
     peer->announced = true;
-    if (slice_equals_string(uri, peer->uri))
+    if (slice_equals_string(uri, peer->uri) && slice_equals_string(key, peer->key))
         return;
     if (peer->dealer) {
         close_dealer(peer);
@@ -373,8 +419,22 @@ void peer_announce(struct peer *peer, struct slice uri)
     }
     memcpy(peer->uri, uri.data, uri.len);
     peer->uri[uri.len] = '\0';
+    snprintf(peer->key, sizeof peer->key, "%.*s", (int)key.len, key.len ? key.data : "");
     change_state(peer, PEER_ANNOUNCED);
     open_or_retry(peer);
+}
+
+void peer_keys_changed(struct peer *peer)
+{
+    if (!*peer->uri)
+        return;
+    if (peer->dealer && is_barred(peer)) {
+        sockets_drop_unsent(peer->dealer);
+        close_dealer(peer);
+        change_state(peer, PEER_LOST);
+    } else if (!peer->dealer && peer->announced) {
+        open_or_retry(peer);
+    }
 }
 
 void peer_withdraw(struct peer *peer)
@@ -401,6 +461,7 @@ struct peer *peer_new(const struct peer_context *shared, struct slice id)
     peer->shared = shared;
     memcpy(peer->id, id.data, id.len);
     peer->state = PEER_UNANNOUNCED;
+    peer->is_msgserver = shared->own != NULL; /* no other speaks CURVE */
     peer->heard_ms = peer->state_since_ms = clock_monotonic_ms();
     ev_timer_init(&peer->handshake_due, on_handshake_due, 0., 0.);
     ev_timer_init(&peer->grace, on_grace_over, 0., 0.);

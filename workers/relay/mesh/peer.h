@@ -18,10 +18,16 @@
 #include "codecs/session_key.h"
 #include "workers/relay/mesh/handshake.h"
 #include "workers/relay/mesh/mesh.h"
+#include "workers/relay/mesh/mesh_keys.h"
 #include "workers/relay/mesh/outbox.h"
 #include "workers/relay/mesh/peer_monitor.h"
 
-enum { PEER_GRACE_MS = 5000, PEER_URI_MAX = 255, PEER_IDENTITY_MAX = CLUSTER_ID_MAX + 1 + 16 };
+enum {
+    PEER_GRACE_MS = 5000,
+    PEER_URI_MAX = 255,
+    PEER_NONCE_CHARS = 16, /* at the end of an identity that nobody else knows */
+    PEER_IDENTITY_MAX = CLUSTER_ID_MAX + 1 + PEER_NONCE_CHARS
+};
 
 enum peer_state { PEER_UNANNOUNCED, PEER_CONNECTING, PEER_CONNECTED, PEER_UP, PEER_GONE };
 /* In lower case. */
@@ -50,7 +56,9 @@ struct peer_context {
     struct slice own_id;
     struct slice handshake; /* our JSON */
     int64_t frame_bytes_max;
-    void *router; /* for peers that our DEALER does not reach */
+    void *router; /* for peers that our DEALER does not reach; NULL: nothing leaves by it */
+    const struct curve_pair *own; /* NULL: CURVE is off, and `keys` NULL too */
+    const struct mesh_keys *keys;
     bool holding; /* nothing leaves an outbox */
     struct mesh_counters *counters;
 
@@ -72,6 +80,8 @@ struct peer {
     const struct peer_context *shared;
     char id[CLUSTER_ID_MAX + 1];
     char uri[PEER_URI_MAX + 1]; /* empty while unannounced */
+    char key[CURVE_KEY_ROOM];   /* its public one, as announced; empty: it speaks no CURVE */
+    const char *barred;         /* why we do not connect to it, NULL: we do */
     enum peer_state state;
     bool announced;
     bool listed;     /* in the view that mesh_set_peers() takes */
@@ -81,6 +91,7 @@ struct peer {
     bool answered;      /* its handshake came by our connection, since that was made */
     bool awaits_answer; /* it said by its own connection that it is another kind than we thought */
     bool is_msgserver;
+    bool refused;        /* the other side ended our handshake: libzmq may not try again */
     bool refused_sender; /* peer_send() said EAGAIN: on_writable is due */
     bool by_router;      /* how the outbox leaves */
     uint64_t heard_ms;
@@ -119,10 +130,12 @@ static inline struct slice peer_id(const struct peer *peer)
     return slice_of(peer->id, strlen(peer->id));
 }
 
-/* Discovery's view. A changed `uri` (at most PEER_URI_MAX bytes) reconnects. Not inside the peer's
- * callbacks. */
-void peer_announce(struct peer *peer, struct slice uri);
+/* Discovery's view. A changed `uri` (at most PEER_URI_MAX bytes) or `key` (valid, or empty)
+ * reconnects. Not inside the peer's callbacks. */
+void peer_announce(struct peer *peer, struct slice uri, struct slice key);
 void peer_withdraw(struct peer *peer);
+/* Other keys are allowed now: cuts it off at once, or connects to it. Not inside its callbacks. */
+void peer_keys_changed(struct peer *peer);
 /* Another relay was announced at the address of this peer, which is not announced any more. */
 void peer_replaced(struct peer *peer);
 

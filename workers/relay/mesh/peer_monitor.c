@@ -11,8 +11,9 @@
 
 enum { EVENTS_PER_ROUND = 16 };
 
-static const int WATCHED_EVENTS =
-    ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+static const int WATCHED_EVENTS = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                                  ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                                  ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
 /* First frame: event u16, value u32, both in host order (zmq_socket_monitor(3)). */
 static void report(struct peer_monitor *monitor, struct multipart *in)
@@ -34,6 +35,10 @@ static void report(struct peer_monitor *monitor, struct multipart *in)
     case ZMQ_EVENT_DISCONNECTED:
         monitor->descriptor = -1;
         monitor->on_link(monitor->context, PEER_LINK_LOST);
+        break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        monitor->on_link(monitor->context, PEER_LINK_REFUSED);
         break;
     default:
         break;

@@ -6,8 +6,9 @@
 #include "workers/relay/mesh/zmq_watcher.h"
 
 enum peer_link_event {
-    PEER_LINK_UP,  /* the ZMTP handshake succeeded: what is sent from now on leaves */
-    PEER_LINK_LOST /* closed, reset, or silent for longer than the heartbeat allows */
+    PEER_LINK_UP,     /* the ZMTP handshake succeeded: what is sent from now on leaves */
+    PEER_LINK_LOST,   /* closed, reset, or silent for longer than the heartbeat allows */
+    PEER_LINK_REFUSED /* the ZMTP handshake failed; libzmq may not try again */
 };
 
 struct peer_monitor {

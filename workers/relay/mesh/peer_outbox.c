@@ -114,7 +114,7 @@ int peer_send(struct peer *peer, struct multipart *multipart)
 {
     if (peer->outbox.first)
         return put_in_outbox(peer, multipart); /* behind the others, by the same way */
-    if (peer->foreign || (peer->state != PEER_UP && !peer->introduced)) {
+    if (peer->foreign || (peer->state != PEER_UP && (!peer->introduced || !peer->shared->router))) {
         errno = EHOSTUNREACH;
         return -1;
     }

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
-#include "workers/relay/mesh/sockets.h"
+#include "workers/relay/mesh/failed_handshakes.h"
 #include "workers/relay/mesh/zmq_watcher.h"
 
 enum { RECEIVED_PER_ROUND = 128 };
@@ -14,11 +14,19 @@ enum { RECEIVED_PER_ROUND = 128 };
 struct router_socket {
     zsock_t *sock;
     struct zmq_watcher watcher;
+    struct failed_handshakes failed;
     struct multipart in;
     router_received *on_received;
     void *context;
     uint16_t port;
 };
+
+/* What the ZAP handler said of the connection by which the message came: every frame has it but the
+ * first, which the ROUTER made. */
+static struct slice user_id_of(const struct multipart *in)
+{
+    return slice_from_string(in->count > 1 ? zmq_msg_gets(&in->frames[1], "User-Id") : NULL);
+}
 
 static void on_ready(void *context, int events)
 {
@@ -31,7 +39,7 @@ static void on_ready(void *context, int events)
         if (rc < 0)
             LOG_ERROR("mesh-read-failed", "why=\"%s\"", zmq_strerror(errno));
         else
-            router->on_received(router->context, &router->in);
+            router->on_received(router->context, &router->in, user_id_of(&router->in));
     }
     multipart_clear(&router->in);
 }
@@ -53,20 +61,22 @@ static int read_port(struct router_socket *router)
     return 0;
 }
 
-struct router_socket *router_socket_open(struct ev_loop *loop, const char *host, const char *port,
-                                         int64_t frame_bytes_max, router_received *on_received,
-                                         void *context, char *why, size_t why_room)
+struct router_socket *router_socket_open(struct ev_loop *loop, const struct router_options *options,
+                                         router_received *on_received, void *context, char *why,
+                                         size_t why_room)
 {
     char endpoint[512];
-    snprintf(endpoint, sizeof endpoint, "tcp://%s:%s", host, port);
+    snprintf(endpoint, sizeof endpoint, "tcp://%s:%s", options->host, options->port);
     struct router_socket *router = calloc(1, sizeof *router);
     if (router) {
         router->on_received = on_received;
         router->context = context;
-        router->sock = sockets_router(frame_bytes_max);
+        router->sock = sockets_router(options->frame_bytes_max, options->own);
     }
-    if (router && router->sock && zmq_bind(sockets_handle(router->sock), endpoint) == 0 &&
-        read_port(router) == 0 &&
+    if (router && router->sock &&
+        (!options->own || failed_handshakes_start(&router->failed, loop, router->sock,
+                                                  options->failed_handshakes) == 0) &&
+        zmq_bind(sockets_handle(router->sock), endpoint) == 0 && read_port(router) == 0 &&
         zmq_watcher_start(&router->watcher, loop, sockets_handle(router->sock), on_ready, router) ==
             0)
         return router;
@@ -81,6 +91,7 @@ void router_socket_close(struct router_socket *router)
     if (!router)
         return;
     zmq_watcher_stop(&router->watcher);
+    failed_handshakes_stop(&router->failed);
     multipart_clear(&router->in);
     free(router->in.frames);
     free(router->in.slices);

@@ -29,8 +29,8 @@ static const struct socket_option ROUTER_OPTIONS[] = {
     {ZMQ_ROUTER_MANDATORY, 1}, /* EHOSTUNREACH and EAGAIN instead of silent drops */
     /* A peer that reconnects before its old connection is known dead is heard at once. The price:
      * whoever reaches the port can take a peer's identity over here. What we send leaves by our own
-     * DEALER to the announced address, so only the fallback path is open to that; what comes in can
-     * be forged with or without handover, until peers authenticate. */
+     * DEALER to the announced address, so only the fallback path is open to that, which CURVE
+     * closes; and what comes in can be forged with or without handover, unless CURVE is on. */
     {ZMQ_ROUTER_HANDOVER, 1},
     {ZMQ_BACKLOG, 128},
 };
@@ -81,37 +81,92 @@ static zsock_t *new_socket(int type, const struct socket_option *options, size_t
     return sock;
 }
 
-zsock_t *sockets_router(int64_t frame_bytes_max)
+/* Closes `sock` when an option was refused. */
+static zsock_t *keep_if(bool complete, zsock_t *sock)
 {
-    return new_socket(ZMQ_ROUTER, ROUTER_OPTIONS, COUNT_OF(ROUTER_OPTIONS), frame_bytes_max);
+    if (complete)
+        return sock;
+    int saved_errno = errno;
+    zsock_destroy(&sock);
+    errno = saved_errno;
+    return NULL;
 }
 
-zsock_t *sockets_dealer(struct slice identity, int64_t frame_bytes_max)
+static bool set_number(void *socket, int name, int value)
+{
+    return zmq_setsockopt(socket, name, &value, sizeof value) == 0;
+}
+
+static bool set_text(void *socket, int name, const char *text)
+{
+    return zmq_setsockopt(socket, name, text, strlen(text)) == 0;
+}
+
+/* A key as text is taken with its NUL (zmq_setsockopt(3)). */
+static bool set_key(void *socket, int name, const char *key)
+{
+    return zmq_setsockopt(socket, name, key, CURVE_KEY_ROOM) == 0;
+}
+
+/* Without a handler, libzmq would let in whoever has a key: it is there before, and goes after. */
+static bool set_curve_server(void *socket, const struct curve_pair *own)
+{
+    return set_number(socket, ZMQ_CURVE_SERVER, 1) &&
+           set_key(socket, ZMQ_CURVE_SECRETKEY, own->secret_key) &&
+           set_text(socket, ZMQ_ZAP_DOMAIN, SOCKETS_ZAP_DOMAIN);
+}
+
+static bool set_curve_client(void *socket, const struct curve_pair *own, const char *peer_key)
+{
+    return set_key(socket, ZMQ_CURVE_SERVERKEY, peer_key) &&
+           set_key(socket, ZMQ_CURVE_PUBLICKEY, own->public_key) &&
+           set_key(socket, ZMQ_CURVE_SECRETKEY, own->secret_key);
+}
+
+zsock_t *sockets_router(int64_t frame_bytes_max, const struct curve_pair *own)
+{
+    zsock_t *sock =
+        new_socket(ZMQ_ROUTER, ROUTER_OPTIONS, COUNT_OF(ROUTER_OPTIONS), frame_bytes_max);
+    return sock ? keep_if(!own || set_curve_server(zsock_resolve(sock), own), sock) : NULL;
+}
+
+zsock_t *sockets_dealer(struct slice identity, int64_t frame_bytes_max,
+                        const struct curve_pair *own, const char *peer_key)
 {
     zsock_t *sock =
         new_socket(ZMQ_DEALER, DEALER_OPTIONS, COUNT_OF(DEALER_OPTIONS), frame_bytes_max);
-    if (sock && zmq_setsockopt(zsock_resolve(sock), ZMQ_ROUTING_ID, identity.data, identity.len)) {
-        int saved_errno = errno;
-        zsock_destroy(&sock);
-        errno = saved_errno;
-    }
-    return sock;
+    if (!sock)
+        return NULL;
+    void *socket = zsock_resolve(sock);
+    return keep_if(zmq_setsockopt(socket, ZMQ_ROUTING_ID, identity.data, identity.len) == 0 &&
+                       (!own || set_curve_client(socket, own, peer_key)),
+                   sock);
+}
+
+zsock_t *sockets_zap(void)
+{
+    zsock_t *sock = zsock_new(ZMQ_ROUTER);
+    if (!sock)
+        return NULL;
+    void *socket = zsock_resolve(sock);
+    return keep_if(
+        set_number(socket, ZMQ_LINGER, 0) && zmq_bind(socket, "inproc://zeromq.zap.01") == 0, sock);
 }
 
 zsock_t *sockets_monitor(const char *endpoint)
 {
     zsock_t *sock = zsock_new(ZMQ_PAIR);
-    if (sock && zsock_connect(sock, "%s", endpoint) != 0) {
-        int saved_errno = errno;
-        zsock_destroy(&sock);
-        errno = saved_errno;
-    }
-    return sock;
+    return sock ? keep_if(zsock_connect(sock, "%s", endpoint) == 0, sock) : NULL;
 }
 
 void *sockets_handle(zsock_t *sock)
 {
     return zsock_resolve(sock);
+}
+
+void sockets_drop_unsent(zsock_t *sock)
+{
+    set_number(zsock_resolve(sock), ZMQ_LINGER, 0);
 }
 
 void sockets_close(zsock_t **sock)

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "base/slice.h"
+#include "codecs/curve_key.h"
 
 typedef struct _zsock_t zsock_t;
 
@@ -16,17 +16,33 @@ enum {
     MESH_SOCKETS_MAX = 16384,
 };
 
+/* What the ROUTER's ZAP requests carry (RFC 27). */
+#define SOCKETS_ZAP_DOMAIN "msgserver.mesh"
+
+/* Our own keys of CURVE. */
+struct curve_pair {
+    char public_key[CURVE_KEY_ROOM];
+    char secret_key[CURVE_KEY_ROOM];
+};
+
 /* Prepares czmq once per process: no signal handlers, one I/O thread, errors to stderr. */
 void sockets_prepare(void);
 
-/* These return NULL with errno. `frame_bytes_max`: a peer that sends a larger frame is cut off. */
-zsock_t *sockets_router(int64_t frame_bytes_max);
-zsock_t *sockets_dealer(struct slice identity, int64_t frame_bytes_max);
+/* These return NULL with errno. `frame_bytes_max`: a peer that sends a larger frame is cut off.
+ * `own`: NULL without CURVE; with it, the ROUTER admits only whom the ZAP handler admits, and the
+ * DEALER speaks only to the owner of `peer_key`. */
+zsock_t *sockets_router(int64_t frame_bytes_max, const struct curve_pair *own);
+zsock_t *sockets_dealer(struct slice identity, int64_t frame_bytes_max,
+                        const struct curve_pair *own, const char *peer_key);
+/* Bound where libzmq looks for the ZAP handler of this process. */
+zsock_t *sockets_zap(void);
 /* The reading end of zmq_socket_monitor(3). */
 zsock_t *sockets_monitor(const char *endpoint);
 
 /* For zmq_*(). */
 void *sockets_handle(zsock_t *sock);
+/* What waits in the socket will not leave any more. */
+void sockets_drop_unsent(zsock_t *sock);
 /* Accepts a NULL in `*sock`, and leaves NULL there. */
 void sockets_close(zsock_t **sock);
 
