@@ -124,15 +124,16 @@ class ZooKeeper {
         });
     }
 
-    // Announces a host as MAGE does; resolves with a function that withdraws it.
-    async announce(clusterId, { ips, game, version }) {
+    // Announces a host as MAGE does, or with a public key as ours do; resolves with a function that
+    // withdraws it. `name` is the node's; its cluster ID is the same unless it has another.
+    async announce(name, { ips, game, version, clusterId = name, publicKey }) {
         const connection = await this.connect();
-        const text = JSON.stringify({ ips, data: { game, version, clusterId, timestamp: Date.now() } });
+        const text = JSON.stringify({ ips, data: { game, version, clusterId, timestamp: Date.now(), publicKey } });
         await promised((done) => connection.mkdirp(PARENT, done));
-        await promised((done) => connection.create(`${PARENT}/${clusterId}`, Buffer.from(text),
+        await promised((done) => connection.create(`${PARENT}/${name}`, Buffer.from(text),
             client.CreateMode.EPHEMERAL, done));
         this.announcers.push(connection);
-        return () => promised((done) => connection.remove(`${PARENT}/${clusterId}`, done));
+        return () => promised((done) => connection.remove(`${PARENT}/${name}`, done));
     }
 
     async dispose() {
