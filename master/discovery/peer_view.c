@@ -7,6 +7,7 @@
 #include "base/table.h"
 #include "codecs/control_frames.h"
 #include "codecs/frame.h"
+#include "codecs/session_key.h"
 
 enum { PEER_VIEW_MAGIC = 0x50565745 };
 
@@ -175,10 +176,11 @@ static size_t keep_newest(const struct peer **peers, size_t count, compare_peers
     return kept;
 }
 
+/* The frame's field has a length of its own. */
+static const size_t RUN_ROOM = CONTROL_FRAME_MAX_PAYLOAD - sizeof(uint32_t);
+
 static int write_run(const struct peer **peers, size_t count, struct buffer *run)
 {
-    /* The frame's field has a length of its own. */
-    const size_t room = CONTROL_FRAME_MAX_PAYLOAD - sizeof(uint32_t);
     const size_t start = buffer_len(run);
     for (size_t i = 0; i < count; i++) {
         size_t before = buffer_len(run);
@@ -186,9 +188,32 @@ static int write_run(const struct peer **peers, size_t count, struct buffer *run
             put_slice(run, slice_from_string(peers[i]->uri)) != 0 ||
             put_slice(run, slice_from_string(peers[i]->public_key)) != 0)
             return -1;
-        if (buffer_len(run) - start > room) {
+        if (buffer_len(run) - start > RUN_ROOM) {
             buffer_truncate(run, before);
             LOG_ERROR("too-many-peers", "taken=%zu left_out=%zu", i, count - i);
+            break;
+        }
+    }
+    return 0;
+}
+
+/* Our relay parts with whom it knows under such an ID: at the address of a peer, or under its name,
+ * another game or version may be by now. Behind the peers, which need the room more. */
+static int write_foreigners(const struct peer_view *view, size_t start, struct buffer *run)
+{
+    struct node *node, *next;
+    HASH_ITER(hh, view->nodes, node, next) {
+        struct slice id = slice_from_string(node->name);
+        if (!node->judged || node->verdict != ANNOUNCEMENT_OTHER_CLUSTER ||
+            !cluster_id_is_valid(id) || id.len > CLUSTER_ID_MAX ||
+            slice_equals_string(id, view->cluster_id))
+            continue;
+        size_t before = buffer_len(run);
+        if (put_slice(run, id) != 0 || put_slice(run, SLICE_EMPTY) != 0 ||
+            put_slice(run, SLICE_EMPTY) != 0)
+            return -1;
+        if (buffer_len(run) - start > RUN_ROOM) {
+            buffer_truncate(run, before);
             break;
         }
     }
@@ -199,7 +224,7 @@ int peer_view_run(const struct peer_view *view, struct buffer *run)
 {
     struct node *node, *next;
     CHECK_MAGIC(view, PEER_VIEW_MAGIC);
-    size_t count = 0;
+    size_t count = 0, start = buffer_len(run);
     const struct peer **peers = calloc(HASH_COUNT(view->nodes) + 1, sizeof(const struct peer *));
     if (!peers)
         return -1;
@@ -212,5 +237,5 @@ int peer_view_run(const struct peer_view *view, struct buffer *run)
     count = keep_newest(peers, count, by_cluster_id, same_cluster_id);
     int result = write_run(peers, count, run);
     free(peers);
-    return result;
+    return result == 0 ? write_foreigners(view, start, run) : -1;
 }

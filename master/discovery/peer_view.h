@@ -19,8 +19,9 @@ int peer_view_put(struct peer_view *view, const char *name, struct slice json);
 void peer_view_drop(struct peer_view *view, const char *name);
 
 /* Appends all peers as the PEERS frame's run of (cluster ID, URI, key), ordered by cluster ID. Of
- * equal URIs and of equal cluster IDs the newest announcement wins. What a PEERS frame cannot hold
- * is left out, with an error in the log. Returns 0, or -1 with errno ENOMEM. */
+ * equal URIs and of equal cluster IDs the newest announcement wins. Hosts of another game or
+ * version follow, without URI and key. What a PEERS frame cannot hold is left out, with an error in
+ * the log. Returns 0, or -1 with errno ENOMEM. */
 int peer_view_run(const struct peer_view *view, struct buffer *run);
 
 #endif

@@ -317,6 +317,21 @@ START_TEST(the_newest_of_equal_uris_and_of_equal_ids_wins)
 }
 END_TEST
 
+START_TEST(hosts_of_another_version_follow_without_address)
+{
+    static const char OTHER[] =
+        "{\"ips\":[\"1.1.1.3\"],\"data\":{\"game\":\"msgserver\",\"version\":\"9\"}}";
+    put_node("b:2", "1.1.1.2", "b:2", 1);
+    ck_assert_int_eq(peer_view_put(view, "a:1", OF(OTHER)), 0);
+    ck_assert_int_eq(peer_view_put(view, "own:1", OF(OTHER)), 0);
+    ck_assert_int_eq(peer_view_put(view, "no id:1", OF(OTHER)), 0);
+    assert_view("b:2=tcp://1.1.1.2:2 a:1= ");
+    /* Upgraded in place: one name and address, another version. */
+    ck_assert_int_eq(peer_view_put(view, "b:2", OF(OTHER)), 0);
+    assert_view("b:2= a:1= ");
+}
+END_TEST
+
 START_TEST(the_run_fits_its_frame)
 {
     for (unsigned i = 0; i < 4000; i++) {
@@ -349,6 +364,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, the_first_address_in_our_networks_is_taken);
     tcase_add_test(cases, peers_come_in_order_without_ourselves);
     tcase_add_test(cases, the_newest_of_equal_uris_and_of_equal_ids_wins);
+    tcase_add_test(cases, hosts_of_another_version_follow_without_address);
     tcase_add_test(cases, the_run_fits_its_frame);
 }
 

@@ -253,6 +253,28 @@ START_TEST(a_host_of_another_version_is_refused)
 }
 END_TEST
 
+/* A MAGE host's handshake says no version: discovery does. */
+START_TEST(a_mage_host_of_another_version_is_parted_with)
+{
+    become_peers(0);
+    node_announce(&node, "B:1", "", NULL);
+    WAIT_FOR(node.downs == 1);
+    ck_assert(!mesh_peer(node.mesh, SLICE_LITERAL("B:1")).known);
+    raw_send(mage.dealer, "A:1|<>|" MAGE_JSON "|<>|B:1|1mmrp.handshake");
+    ck_assert_str_eq(raw_receive(mage.dealer, text),
+                     "<>|Host unreachable|mmrp.handshake|" MAGE_JSON "|<>|0mmrp.sendError");
+    raw_send(mage.dealer, "A:1|<>|m|<>|0msgServer.send");
+    WAIT_FOR(mesh_counters(node.mesh).strangers == 2);
+    ck_assert_uint_eq(mesh_counters(node.mesh).peers, 0);
+    ck_assert_uint_eq(node.envelope_count, 0);
+    /* It is of our version after all. */
+    node_announce(&node, "B:1", mage.uri, NULL);
+    raw_send(mage.dealer, "A:1|<>|" MAGE_JSON "|<>|B:1|1mmrp.handshake");
+    WAIT_FOR(node_sees(&node, "B:1"));
+    part();
+}
+END_TEST
+
 START_TEST(only_so_many_are_known_by_handshake_alone)
 {
     node_start(&node, "A:1", 0);
@@ -418,6 +440,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_host_of_ours_that_connects_anew_is_told_of);
     tcase_add_test(cases, a_handshake_under_anothers_name_changes_nothing);
     tcase_add_test(cases, a_host_of_another_version_is_refused);
+    tcase_add_test(cases, a_mage_host_of_another_version_is_parted_with);
     tcase_add_test(cases, only_so_many_are_known_by_handshake_alone);
     tcase_add_test(cases, malformed_multiparts_do_not_stop_the_reading);
     tcase_add_test(cases, a_host_that_does_not_read_fills_its_outbox_only);

@@ -79,7 +79,7 @@ void introductions_from_router(struct mesh *mesh, const struct sender *sender,
     }
     if (!is_acceptable(mesh, sender, envelope, &handshake))
         return;
-    if (handshake.is_foreign) {
+    if (handshake.is_foreign || mesh_is_foreign(mesh, sender->id)) {
         routing_drop_stranger(mesh, sender, envelope->type_name);
         refuse(mesh, sender, envelope);
         return;

@@ -44,8 +44,9 @@ struct slice mesh_cluster_id(const struct mesh *mesh);
 uint16_t mesh_port(const struct mesh *mesh);
 
 /* All peers that discovery knows, as the PEERS frame's run of (cluster ID, URI, key). Peers that
- * are not in it are let go when their connection ends too; ourselves is left out. Not inside the
- * handlers. Returns 0, or -1 with errno EPROTO or ENOMEM. */
+ * are not in it are let go when their connection ends too; ourselves is left out. One without a URI
+ * is of another game or version: it is parted with at once. Not inside the handlers. Returns 0, or
+ * -1 with errno EPROTO or ENOMEM. */
 int mesh_set_peers(struct mesh *mesh, struct slice peers);
 
 struct mesh_peer_state {

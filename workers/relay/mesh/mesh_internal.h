@@ -8,9 +8,17 @@
 #include "workers/relay/mesh/router_socket.h"
 #include "workers/relay/mesh/zap.h"
 
+enum { MESH_MAGIC = 0x6d657368 };
+
 /* Peers known by their handshake alone: how many, and how long one may be silent. Hosts of ours
  * repeat their connects more often than that. */
 enum { MESH_UNANNOUNCED_MAX = 256, MESH_UNANNOUNCED_SILENT_MS = 90000 };
+
+/* A host that discovery knows to be of another game or version. */
+struct foreigner {
+    UT_hash_handle hh;
+    char id[];
+};
 
 struct mesh {
     unsigned magic;
@@ -28,8 +36,9 @@ struct mesh {
     struct mesh_keys *keys;
     struct zap *zap;
 
-    struct peer *peers; /* uthash, by ID */
-    struct peer *gone;  /* linked by next_gone: freed by the reaper */
+    struct peer *peers;           /* uthash, by ID */
+    struct foreigner *foreigners; /* uthash, by ID */
+    struct peer *gone;            /* linked by next_gone: freed by the reaper */
     ev_prepare reaper;
     ev_timer silence;    /* looks for unannounced peers that are silent */
     ev_prepare released; /* never started: fed by mesh_release() */
@@ -49,6 +58,12 @@ static inline struct slice mesh_own_id(const struct mesh *mesh)
     return slice_of(mesh->id, strlen(mesh->id));
 }
 
+/* Adds one that is not known. NULL with errno ENOMEM, logged. */
+struct peer *mesh_add_peer(struct mesh *mesh, struct slice id);
+/* Frees the peers that are GONE. Not inside the handlers. */
+void mesh_reap(struct mesh *mesh);
+bool mesh_is_foreign(const struct mesh *mesh, struct slice id);
+void mesh_forget_foreigners(struct mesh *mesh);
 /* NULL when unknown. */
 struct peer *mesh_find_peer(const struct mesh *mesh, struct slice id);
 /* The peer, made known if it was not: by a handshake alone. NULL with errno ENOMEM. */
