@@ -1,18 +1,23 @@
 'use strict';
-// MMRP with a host that is not ours: what a MAGE 1.6 relay sends and sees, byte by byte.
+// Sessions and clients between one of our hosts and a pretended MAGE host, from end to end: whole
+// messages go all the way from senders to clients, in both roles. mesh-matrix.test.js has the bytes.
 
 const assert = require('assert');
 const test = require('node:test');
-const { newClient } = require('./lib/clients');
+const { Inbox, TRANSPORTS, newClient } = require('./lib/clients');
+const { peersUp } = require('./lib/hosts');
+const { MageApp } = require('./lib/mage_app');
 const { MageHost } = require('./lib/mage_host');
-const { get } = require('./lib/server');
 const { until } = require('./lib/wait');
 const { missing } = require('./lib/zookeeper');
 
 const skip = missing();
 const escaped = (value) => value.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+const addressOf = (key) => `sess/${key.slice(0, key.lastIndexOf('~'))}`;
+const STYLES = ['never', 'ondelivery', 'always'];
 
 let mage;
+let app;
 let names = 0;
 
 // A client that keeps each pack as it came.
@@ -37,136 +42,17 @@ async function attachAdopted(t, transport, style) {
 }
 
 test.before(async () => {
-    mage = skip ? null : await MageHost.start();
+    if (!skip) {
+        mage = await MageHost.start();
+    }
 });
 test.after(() => mage && mage.dispose());
-
-test('handshakes go both ways, byte by byte', { skip }, async () => {
-    const { software } = mage.handshake;
-    assert.match(software, /^\d+\.\d+\.\d+$/);
-    const json = `{"clusterId":"${mage.ours}","identity":"${mage.ours}","isRelay":true,"isClient":false,`
-        + `"server":"msgserver","software":"${software}","game":"game","version":"1.2.3"}`;
-    assert.ok(mage.multiparts.includes(`${mage.id}||${json}||${mage.ours}|\x01mmrp.handshake`), mage.multiparts.join('\n'));
-    assert.strictEqual((await mage.server.backend.status()).mesh_peers_up, 1);
-});
-
-for (const [by, via] of [['its ROUTER', false], ['its DEALER', true]]) {
-    test(`messages by ${by} reach a session here`, { skip }, async (t) => {
-        const key = await mage.server.backend.createSession(`carol-${by}`);
-        const address = `sess/${key.slice(0, key.lastIndexOf('~'))}`;
-        const { packs } = await attach(t, 'websocket', key);
-        await until('it is attached', async () => (await mage.server.backend.session(key)).attached);
-        await mage.peer.sendFrames([mage.ours, '', address, '[["a",{"x":1}]]', '[["b"]]', '[["c"]]', '', '\x00msgServer.send'],
-            via ? mage.ours : undefined);
-        await until('they arrive', () => packs.join('').includes('[["c"]]'));
-        assert.strictEqual(packs.join(''), '{"1":[["a",{"x":1}]],"2":[["b"]],"3":[["c"]]}');
-        // A worker of MAGE sends through its relay, which tracks the route.
-        await mage.peer.sendFrames([mage.ours, '', address, '[["d"]]', '', mage.id, `${mage.id}:12:0`, '\x01msgServer.send'],
-            via ? mage.ours : undefined);
-        await until('it arrives', () => packs.length > 1);
-        assert.strictEqual(packs.pop(), '{"4":[["d"]]}');
-    });
-}
-
-test('messages for nobody are counted, and nobody hears of them', { skip }, async () => {
-    const before = (await mage.server.backend.status()).refused_no_session;
-    mage.forget();
-    await mage.peer.send([mage.ours], ['sess/nobody:x', '[["a"]]', '[["b"]]'], 'msgServer.send');
-    await until('they are counted', async () => (await mage.server.backend.status()).refused_no_session === before + 2);
-    assert.deepStrictEqual(mage.received, []);
-});
-
-test('broadcasts are delivered once, each way', { skip }, async (t) => {
-    const keys = await Promise.all([1, 2, 3].map((n) => mage.server.backend.createSession(`listener-${n}`)));
-    const clients = await Promise.all(keys.slice(0, 2).map((key) => attach(t, 'websocket', key)));
-    await until('they are attached', async () => (await Promise.all(keys.slice(0, 2).map((key) =>
-        mage.server.backend.session(key)))).every((state) => state.attached));
-    mage.forget();
-    await mage.peer.sendFrames([mage.ours, '*:c', '', '[["theirs"]]', '', mage.id, `${mage.id}:7:1`, '\x01msgServer.broadcast']);
-    await until('it is in every mailbox', async () => (await Promise.all(keys.map((key) =>
-        mage.server.backend.session(key)))).every((state) => state.lastId === 1));
-    const answer = await mage.server.backend.broadcast([['ours']]);
-    assert.deepStrictEqual([answer.peers, answer.peersFailed], [1, 0]);
-    await until('both have arrived', () => clients.every(({ packs }) => packs.length === 2));
-    clients.forEach(({ packs }) => assert.deepStrictEqual(packs, ['{"1":[["theirs"]]}', '{"2":[["ours"]]}']));
-    const expected = `${mage.id}|*:c||[["ours"]]||${mage.ours}|\x01msgServer.broadcast`;
-    await mage.got(new RegExp(`^${escaped(expected)}$`));
-    assert.deepStrictEqual(mage.received, [expected], 'theirs does not come back');
-});
-
-test('an adopted session on a WebSocket: only new IDs, exact confirmations, a disconnect', { skip }, async (t) => {
-    const { client, packs, address, connect, handle } = await attachAdopted(t, 'websocket', 'never');
-    assert.strictEqual(connect,
-        `${mage.id}||${address}|never||${mage.ours}|${mage.ours}:${handle}|\x01msgServer.connect`);
-    // MAGE resends everything unconfirmed with each new message.
-    const unconfirmed = [];
-    for (let id = 1; id <= 3; id += 1) {
-        unconfirmed.push(String(id), `[["m",${id}]]`);
-        await mage.toClient(handle, 'msgServer.messagepack', address, ...unconfirmed);
-    }
-    await until('three packs', () => packs.length === 3);
-    assert.deepStrictEqual(packs, ['{"1":[["m",1]]}', '{"2":[["m",2]]}', '{"3":[["m",3]]}']);
-    mage.forget();
-    client.confirm([1, 2]);
-    await mage.got(/confirm$/);
-    assert.deepStrictEqual(mage.received,
-        [`${mage.id}||{"msgIds":["1","2"],"address":"${address}"}||\x00msgServer.confirm`]);
-    await mage.toClient(handle, 'msgServer.messagepack', address, '3', '[["m",3]]', '4', '[["m",4]]');
-    await until('one pack more', () => packs.length === 4);
-    assert.strictEqual(packs[3], '{"4":[["m",4]]}');
-    mage.forget();
-    client.close();
-    await mage.got(/disconnect$/);
-    assert.deepStrictEqual(mage.received,
-        [`${mage.id}||${address}||\x00msgServer.disconnect`]);
-});
-
-test('an adopted session by long polling: confirmations go before the connect they came with', { skip }, async (t) => {
-    const { client, packs, key, address, handle } = await attachAdopted(t, 'longpolling', 'ondelivery');
-    client.closed = true; // it polls once
-    await mage.toClient(handle, 'msgServer.messagepack', address, '1', '[["m",1]]', '2', '[["m",2]]');
-    const url = `${mage.server.url}?transport=longpolling&sessionKey=${encodeURIComponent(key)}`;
-    await until('the poll is over', async () => !(await mage.server.backend.session(key)).attached);
-    assert.deepStrictEqual(packs, []);
-    mage.forget();
-    const answer = get(`${url}&confirmIds=1%2C2`);
-    const [, next] = await mage.got(/ondelivery\|.*:(\d+)\|\x01msgServer\.connect$/);
-    const [confirm, connect] = mage.received;
-    assert.strictEqual(confirm, `${mage.id}||{"msgIds":["1","2"],"address":"${address}"}||\x00msgServer.confirm`);
-    assert.match(connect, /connect$/);
-    assert.strictEqual(mage.received.length, 2);
-    assert.notStrictEqual(next, handle);
-    await mage.toClient(next, 'msgServer.messagepack', address, '3', '[["m",3]]');
-    const { status, headers, body } = await answer;
-    assert.deepStrictEqual([status, headers['content-type'], body], [200, 'application/json', '{"3":[["m",3]]}']);
-    assert.deepStrictEqual(mage.received.slice(2), [], 'a poll that was answered is not disconnected');
-});
-
-test('an adopted session by short polling: an empty pack is 204', { skip }, async () => {
-    const key = await mage.adopt('dave', 'AbCdEfGh01234567');
-    const url = `${mage.server.url}?transport=shortpolling&sessionKey=${encodeURIComponent(key)}`;
-    for (const [messages, status, body] of [[[], 204, ''], [['1', '[["x"]]'], 200, '{"1":[["x"]]}']]) {
-        mage.forget();
-        const answer = get(url);
-        const [, handle] = await mage.got(/\|always\|.*:(\d+)\|\x01msgServer\.connect$/);
-        await mage.toClient(handle, 'msgServer.messagepack', 'sess/dave:AbCdEfGh01234567', ...messages);
-        const given = await answer;
-        assert.deepStrictEqual([given.status, given.body], [status, body]);
-    }
-});
-
-test('an adopted session on an event stream', { skip }, async (t) => {
-    const { packs, address, handle } = await attachAdopted(t, 'sse', 'never');
-    await mage.toClient(handle, 'msgServer.messagepack', address, '5', '[["m",5]]');
-    await until('a pack', () => packs.length === 1);
-    assert.strictEqual(packs[0], '{"5":[["m",5]]}');
-});
 
 test('hostGone reaches the client; one for a stale attachment does not', { skip }, async (t) => {
     const first = await attachAdopted(t, 'websocket', 'never');
     mage.forget();
     const second = await attach(t, 'websocket', first.key);
-    const [, handle] = await mage.got(/\|never\|.*:(\d+)\|\x01msgServer\.connect$/);
+    const [, handle] = await mage.got(/\|never\|\|.*:(\d+)\|\x01msgServer\.connect$/);
     await mage.toClient(first.handle, 'msgServer.hostGone', first.address);
     await mage.toClient(first.handle, 'msgServer.messagepack', first.address, '1', '[["stale"]]');
     await mage.toClient(handle, 'msgServer.messagepack', first.address, '1', '[["fresh"]]');
@@ -193,17 +79,6 @@ test('a connect that MAGE cannot deliver is repeated, and the client told when t
     assert.deepStrictEqual(packs, ['{"0":[["session.unset","hostGone"]]}']);
 });
 
-test('what a backend sends to an adopted session is forwarded', { skip }, async () => {
-    const key = await mage.adopt('erin', 'AbCdEfGh01234567');
-    assert.strictEqual(key, 'erin:AbCdEfGh01234567');
-    mage.forget();
-    const [result] = await mage.server.backend.send(key, [['one', { a: 1 }]], [['two']]);
-    assert.deepStrictEqual([result.to, result.outcome], [key, 'forwarded']);
-    await mage.got(/send$/);
-    assert.deepStrictEqual(mage.received, [
-        `${mage.id}||sess/erin:AbCdEfGh01234567|[["one",{"a":1}]]|[["two"]]||${mage.ours}|\x01msgServer.send`]);
-});
-
 test('nobody gets a mailbox of a MAGE host by naming it', { skip }, async (t) => {
     mage.forget();
     const { packs } = await attach(t, 'websocket', `erin:AbCdEfGh99999999~${mage.id.replace(':', '.')}`);
@@ -212,22 +87,178 @@ test('nobody gets a mailbox of a MAGE host by naming it', { skip }, async (t) =>
     assert.deepStrictEqual(mage.received, []);
 });
 
-test('a host that announces another version is not connected', { skip }, async () => {
-    const withdraw = await mage.zookeeper.announce('beefbeefbeefbeef:1', { ips: ['127.0.0.3'], game: 'game', version: '9' });
-    const also = await mage.zookeeper.announce('beefbeefbeefbeef:2', { ips: ['127.0.0.3'], game: 'game', version: '1.2.3' });
-    await until('the other is known', async () => (await mage.server.backend.status()).mesh_peers === 2);
-    await Promise.all([withdraw(), also()]);
-    await until('it is gone', async () => (await mage.server.backend.status()).mesh_peers === 1);
+
+/* --- from end to end, with the message server of the MAGE host ---------------------------------- */
+
+// A client of ours that confirms what it got.
+async function follow(t, transport, key, inbox = new Inbox()) {
+    const client = newClient(transport, mage.server.url, key, {
+        onPack: (pack, text) => {
+            const ids = inbox.take(pack, text);
+            if (ids.length > 0) {
+                client.confirm(ids);
+            }
+        },
+        onEnd: () => client.again && client.again(50),
+    });
+    t.after(() => client.close(true));
+    await client.connect();
+    return inbox;
+}
+
+// From the first of these two on, the MAGE host answers by itself.
+const messageServer = () => { app = app || new MageApp(mage); };
+
+// A session made at MAGE, with its mailbox there.
+async function sessionAtMage() {
+    names += 1;
+    messageServer();
+    const key = await mage.adopt(`dan-${names}`, `AbCdEfGh0123456${names}`);
+    return { key, address: `sess/${key}`, mailbox: app.mailbox(`sess/${key}`) };
+}
+
+async function sessionHere() {
+    names += 1;
+    messageServer();
+    const key = await mage.server.backend.createSession(`erin-${names}`);
+    return { key, address: addressOf(key) };
+}
+
+const bodies = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => `[["m",${from + i}]]`);
+const emptied = (address) => until('all is confirmed', () => app.mailboxes.get(address).waiting.size === 0);
+const settled = (key) => until('all is confirmed', async () => (await mage.server.backend.session(key)).pending === 0);
+
+for (const transport of TRANSPORTS) {
+    test(`a session at MAGE with its client here: ${transport}`, { skip }, async (t) => {
+        const { key, address, mailbox } = await sessionAtMage();
+        app.send(address, ...bodies(1, 3));
+        const inbox = await follow(t, transport, key);
+        await until('what waited has come', () => inbox.highest === 3);
+        const line = [['m', 4]];
+        assert.strictEqual((await mage.server.backend.send(key, line))[0].outcome, 'forwarded');
+        for (let n = 5; n <= 40; n += 1) {
+            app.send(address, ...bodies(n, n));
+        }
+        await until(() => `all have come, not ${inbox.highest}`, () => inbox.highest === 40);
+        // The message of our backend took a place among those of MAGE.
+        assert.deepStrictEqual([...inbox.bodies.values()].sort(), bodies(1, 40).sort());
+        if (transport === 'sse') { // it has no way back: its next connection confirms
+            await follow(t, 'websocket', key);
+            return;
+        }
+        await emptied(address);
+        assert.strictEqual(mailbox.last, 40);
+        assert.strictEqual(transport === 'websocket' ? inbox.duplicates : 0, 0);
+    });
+}
+
+for (const style of STYLES) {
+    test(`a session here with its client at MAGE: ${style}`, { skip }, async () => {
+        const { key, address } = await sessionHere();
+        await mage.server.backend.send(key, ...[[['m', 1]], [['m', 2]]]);
+        const client = app.client(address, style);
+        await client.connect();
+        await until('what waited has come', () => client.seen.size === 2);
+        for (let n = 3; n <= 40; n += 1) {
+            if (n % 2) {
+                await mage.server.backend.send(key, [['m', n]]);
+            } else {
+                await mage.peer.send([mage.ours], [address, `[["m",${n}]]`], 'msgServer.send');
+            }
+        }
+        await until(() => `all have come, not ${client.seen.size}`, () => client.seen.size === 40);
+        await settled(key);
+        assert.deepStrictEqual([...client.seen.values()].sort(), bodies(1, 40).sort());
+        assert.deepStrictEqual([...client.seen.keys()], Array.from({ length: 40 }, (_, i) => i + 1));
+        if (style === 'never') {
+            assert.strictEqual(client.repeats, 0);
+        }
+        const { confirmed } = await mage.server.backend.session(key);
+        assert.strictEqual(confirmed, 40);
+        await client.disconnect();
+        await until('it is detached', async () => !(await mage.server.backend.session(key)).attached);
+    });
+}
+
+test('broadcasts reach each mailbox exactly once, whichever host they come from', { skip }, async (t) => {
+    const homes = await Promise.all([sessionHere(), sessionHere(), sessionHere()]);
+    const away = await sessionAtMage();
+    const awayAlone = await sessionAtMage();
+    const inbox = await follow(t, 'websocket', homes[0].key);
+    const adopted = await follow(t, 'websocket', away.key);
+    const client = app.client(homes[1].address, 'never');
+    await client.connect();
+    await until('all are attached', async () => away.mailbox.route && (await Promise.all(homes.slice(0, 2).map(({ key }) =>
+        mage.server.backend.session(key)))).every(({ attached }) => attached));
+    app.broadcasts.length = 0;
+    const told = ['[["theirs"]]', '[["ours"]]', '[["theirs again"]]'];
+    const lasts = async (n) => away.mailbox.last === n && awayAlone.mailbox.last === n &&
+        (await Promise.all(homes.map(({ key }) => mage.server.backend.session(key)))).every(({ lastId }) => lastId === n);
+    for (const [i, body] of told.entries()) {
+        if (i === 1) {
+            const answer = await mage.server.backend.broadcast(JSON.parse(body));
+            assert.deepStrictEqual([answer.peers, answer.peersFailed, answer.overLimit], [1, 0, 0]);
+        } else {
+            await app.broadcast(body);
+        }
+        await until('it is in every mailbox', () => lasts(i + 1));
+    }
+    await until('each client has all', () => inbox.highest === 3 && adopted.highest === 3 && client.seen.size === 3);
+    for (const got of [inbox.bodies, adopted.bodies, client.seen]) {
+        assert.deepStrictEqual([...got.values()], told);
+    }
+    assert.deepStrictEqual([inbox.duplicates, adopted.duplicates, client.repeats], [0, 0, 0]);
+    assert.deepStrictEqual(app.broadcasts, ['[["ours"]]'], 'theirs does not come back');
+    assert.ok(await lasts(3));
 });
 
-test('a MAGE host that restarts is met again, and told of the clients that wait for it', { skip }, async (t) => {
-    const { packs, address, handle } = await attachAdopted(t, 'websocket', 'never');
-    await mage.toClient(handle, 'msgServer.messagepack', address, '1', '[["before"]]');
-    await until('a pack', () => packs.length === 1);
-    await mage.restart();
-    const [connect] = await mage.got(new RegExp(`^.*:${handle}\\|\\x01msgServer\\.connect$`));
-    assert.strictEqual(connect.split('|').slice(0, 4).join('|'), `${mage.id}||${address}|never`);
-    await mage.toClient(handle, 'msgServer.messagepack', address, '1', '[["before"]]', '2', '[["again"]]');
-    await until('a pack more', () => packs.length === 2);
-    assert.strictEqual(packs[1], '{"2":[["again"]]}');
+test('the MAGE host is gone and comes back: nothing is lost either way', { skip }, async (t) => {
+    const away = await sessionAtMage();
+    const home = await sessionHere();
+    const inbox = await follow(t, 'websocket', away.key);
+    const before = app.client(home.address, 'never');
+    await before.connect();
+    app.send(away.address, ...bodies(1, 2));
+    await mage.server.backend.send(home.key, [['m', 1]], [['m', 2]]);
+    await until('both have both', () => inbox.highest === 2 && before.seen.size === 2);
+    await settled(home.key);
+    await emptied(away.address);
+    const restarted = mage.restart();
+    await peersUp([mage.server], 0);
+    await until('its clients here are detached', async () => !(await mage.server.backend.session(home.key)).attached);
+    await mage.server.backend.send(home.key, [['m', 3]]);
+    await restarted;
+    app.adopt();
+    app.send(away.address, ...bodies(3, 4));
+    const after = app.client(home.address, 'never');
+    await after.connect();
+    await until('the client here was connected again by us', () => inbox.highest === 4);
+    await until('its own client has what waited', () => after.seen.size === 1);
+    assert.deepStrictEqual([...inbox.bodies.values()], bodies(1, 4));
+    assert.deepStrictEqual([...after.seen], [[3, '[["m",3]]']]);
+    await settled(home.key);
+    await after.disconnect();
+});
+
+test('our host is gone and comes back: nothing is lost either way', { skip }, async (t) => {
+    const away = await sessionAtMage();
+    const home = await sessionHere();
+    const inbox = await follow(t, 'websocket', away.key);
+    app.send(away.address, ...bodies(1, 2));
+    await until('both have come', () => inbox.highest === 2);
+    await mage.server.backend.send(home.key, [['m', 1]], [['m', 2]]);
+    assert.strictEqual((await mage.server.stop()).code, 0);
+    await mage.server.start();
+    mage.peer.connect(mage.uri, mage.ours); // MAGE saw it vanish and come back
+    await mage.peer.handshake(mage.ours);
+    await peersUp([mage.server], 1);
+    const client = app.client(home.address, 'never');
+    await client.connect();
+    await until('its mailbox is as it was', () => client.seen.size === 2);
+    await settled(home.key);
+    await follow(t, 'websocket', away.key, inbox);
+    app.send(away.address, ...bodies(3, 4));
+    await until('the rest has come', () => inbox.highest === 4);
+    await emptied(away.address);
+    assert.deepStrictEqual([...client.seen.values()], bodies(1, 2));
 });

@@ -68,13 +68,18 @@ class MmrpPeer {
     // port 0: any. `router`: options of the ROUTER, like {receiveHighWaterMark: 10}.
     static async start({ clusterId, port = 0, host = '127.0.0.1', router = {} }) {
         const peer = new MmrpPeer(clusterId);
-        peer.router = new zmq.Router({ linger: 0, mandatory: true, sendTimeout: 0, ...router });
-        await peer.router.bind(`tcp://${host}:${port || '*'}`);
-        peer.uri = peer.router.lastEndpoint;
-        peer.port = Number(/:(\d+)$/.exec(peer.uri)[1]);
-        peer.routerSender = new Sender(peer.router);
-        peer.read(peer.router, undefined);
+        await peer.bind(`tcp://${host}:${port || '*'}`, router);
         return peer;
+    }
+
+    // The ROUTER; also one more, when the one before is closed.
+    async bind(endpoint, options = {}) {
+        this.router = new zmq.Router({ linger: 0, mandatory: true, sendTimeout: 0, ...options });
+        await this.router.bind(endpoint);
+        this.uri = this.router.lastEndpoint;
+        this.port = Number(/:(\d+)$/.exec(this.uri)[1]);
+        this.routerSender = new Sender(this.router);
+        this.read(this.router, undefined);
     }
 
     constructor(clusterId) {
@@ -83,7 +88,9 @@ class MmrpPeer {
         this.frames = []; // all that came: {via: 'router' or a cluster ID, from, frames}
         this.envelopes = []; // the same, decoded; an element that next() gave is gone
         this.malformed = [];
+        this.onEnvelope = null; // called with each envelope, which is then not kept
         this.reading = true;
+        this.stopped = false;
     }
 
     // A DEALER with our identity to the relay at `uri`. Does not wait for the connection.
@@ -143,7 +150,12 @@ class MmrpPeer {
         while (envelope.route[0] === this.clusterId) {
             envelope.route.shift();
         }
-        this.envelopes.push({ ...envelope, from, via: peer || 'router' });
+        const arrived = { ...envelope, from, via: peer || 'router' };
+        if (this.onEnvelope) {
+            this.onEnvelope(arrived);
+        } else {
+            this.envelopes.push(arrived);
+        }
     }
 
     // Frames as they are, Buffers or strings, through the DEALER to `via`, or through the ROUTER
@@ -174,7 +186,7 @@ class MmrpPeer {
                 return await this.send([clusterId], [json], 'mmrp.handshake',
                     { track: true, ...options });
             } catch (error) {
-                if (attempt === HANDSHAKE_ATTEMPTS) {
+                if (attempt === HANDSHAKE_ATTEMPTS || this.stopped) {
                     throw error;
                 }
                 await delay(HANDSHAKE_INTERVAL);
@@ -201,6 +213,7 @@ class MmrpPeer {
     }
 
     async stop() {
+        this.stopped = true;
         for (const clusterId of [...this.links.keys()]) {
             this.disconnect(clusterId);
         }

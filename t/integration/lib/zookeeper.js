@@ -38,7 +38,7 @@ class ZooKeeper {
         this.options = options;
         this.host = options.host || '127.0.0.1';
         this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'msgserver-zookeeper.'));
-        this.announcers = [];
+        this.announcer = null; // the connection whose session the announcements of tests belong to
     }
 
     run(command, ...args) {
@@ -124,20 +124,37 @@ class ZooKeeper {
         });
     }
 
+    // The bytes of an announcement.
+    data(name) {
+        return this.with(async (connection) =>
+            (await promised((done) => connection.getData(`${PARENT}/${name}`, done)))[0]);
+    }
+
+    // Removes an announcement, whosever it is.
+    remove(name) {
+        return this.with((connection) => promised((done) => connection.remove(`${PARENT}/${name}`, done)));
+    }
+
+    // An ephemeral node with any name and bytes; resolves with a function that withdraws it.
+    async put(name, data) {
+        this.announcer = this.announcer || this.connect();
+        const connection = await this.announcer;
+        const path = `${PARENT}/${name}`;
+        await promised((done) => connection.mkdirp(PARENT, done));
+        await promised((done) => connection.create(path, Buffer.from(data), client.CreateMode.EPHEMERAL, done));
+        return () => promised((done) => connection.remove(path, done));
+    }
+
     // Announces a host as MAGE does, or with a public key as ours do; resolves with a function that
     // withdraws it. `name` is the node's; its cluster ID is the same unless it has another.
-    async announce(name, { ips, game, version, clusterId = name, publicKey }) {
-        const connection = await this.connect();
-        const text = JSON.stringify({ ips, data: { game, version, clusterId, timestamp: Date.now(), publicKey } });
-        await promised((done) => connection.mkdirp(PARENT, done));
-        await promised((done) => connection.create(`${PARENT}/${name}`, Buffer.from(text),
-            client.CreateMode.EPHEMERAL, done));
-        this.announcers.push(connection);
-        return () => promised((done) => connection.remove(`${PARENT}/${name}`, done));
+    announce(name, { ips, game, version, clusterId = name, publicKey, timestamp = Date.now() }) {
+        return this.put(name, JSON.stringify({ ips, data: { game, version, clusterId, timestamp, publicKey } }));
     }
 
     async dispose() {
-        this.announcers.forEach((connection) => connection.close());
+        if (this.announcer) {
+            (await this.announcer).close();
+        }
         await this.run('stop');
         fs.rmSync(this.directory, { recursive: true, force: true });
     }
