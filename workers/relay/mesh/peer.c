@@ -173,6 +173,10 @@ void peer_answered(struct peer *peer, const struct handshake *handshake)
         return;
     }
     bool changed = learn(peer, handshake);
+    if (peer->is_msgserver && !peer->dealer_is_private) { /* before anything leaves by it */
+        reopen_soon(peer);
+        return;
+    }
     peer_heard(peer);
     if (changed && before == PEER_UP)
         peer->shared->on_change(peer->shared->mesh, peer, before);
