@@ -2,7 +2,7 @@
 // One server under test: step after step, each from a random stream of its own, so that a seed repeats
 // the operations whatever the processes' timing does.
 
-const { Random } = require('../integration/lib/random');
+const { Random, mix } = require('../integration/lib/random');
 const { FAULTS, pickRow } = require('./faults');
 const { OPERATIONS, drain } = require('./operations');
 const { World } = require('./world');
@@ -15,14 +15,6 @@ function settingsFor(dropOldest) {
         limits: { mailboxMessages: dropOldest ? MAILBOX_MESSAGES / 10 : MAILBOX_MESSAGES, mailboxBytes: '8MiB', messageBytes: '64KiB' },
         msgStream: { pollPace: '10ms' },
     };
-}
-
-// Spreads neighbouring seeds and steps over the whole range.
-function mix(seed, step) {
-    let x = Math.imul(seed ^ Math.imul(step + 1, 0x9e3779b1), 0x85ebca6b);
-    x ^= x >>> 15;
-    x = Math.imul(x, 0xc2b2ae35);
-    return ((x ^ x >>> 13) >>> 0) || 1;
 }
 
 // Processes live for a moment, or for some time: by blocks of steps.

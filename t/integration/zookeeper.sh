@@ -8,11 +8,12 @@
 #   pause, resume        a server that is there but does not answer
 # Environment: TICK_MS (default 200): sessions last from 2 to 20 ticks.
 #   MAX_SESSION_MS  or up to this
+#   ENSEMBLE  lines "server.N=HOST:PORT:PORT" of all servers that are one service; SERVER_ID is this N
 #   OWNER_PID  the server is ended when that process is gone, however it went
 set -eu
 
 jar=/usr/share/java/zookeeper.jar
-usage() { sed -n '2,11s/^# //p' "$0" >&2; exit 64; }
+usage() { sed -n '2,12s/^# //p' "$0" >&2; exit 64; }
 fail() { echo "zookeeper.sh: $*" >&2; exit 1; }
 
 [ $# -ge 2 ] || usage
@@ -69,9 +70,13 @@ start_once() {
 		admin.enableServer=false
 		4lw.commands.whitelist=*
 		maxClientCnxns=0
+		initLimit=20
+		syncLimit=10
+		${ENSEMBLE:-}
 	END
 	printf 'log4j.rootLogger=OFF\n' >"$directory/log4j.properties"
 	mkdir -p "$directory/data"
+	[ -z "${SERVER_ID:-}" ] || echo "$SERVER_ID" >"$directory/data/myid"
 	setsid java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dzookeeper.fsync.warningthresholdms=60000 \
 		-Dzookeeper.forceSync=no -Djava.net.preferIPv4Stack=true \
 		-cp "$directory:$jar:/usr/share/java/slf4j-api.jar:/usr/share/java/slf4j-nop.jar" \

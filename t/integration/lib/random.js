@@ -30,4 +30,12 @@ class Random {
     }
 }
 
-module.exports = { Random };
+// A seed for one step of a run: neighbouring seeds and steps are spread over the whole range.
+function mix(seed, step) {
+    let x = Math.imul(seed ^ Math.imul(step + 1, 0x9e3779b1), 0x85ebca6b);
+    x ^= x >>> 15;
+    x = Math.imul(x, 0xc2b2ae35);
+    return ((x ^ x >>> 13) >>> 0) || 1;
+}
+
+module.exports = { Random, mix };

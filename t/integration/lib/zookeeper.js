@@ -27,7 +27,8 @@ const promised = (call) => new Promise((resolve, reject) => {
 });
 
 class ZooKeeper {
-    // options: {host, netns (runs there), tick (ms: sessions last from 2 to 20 ticks)}
+    // options: {host, netns (runs there), tick (ms: sessions last from 2 to 20 ticks),
+    // ensemble (lines "server.N=HOST:PORT:PORT" of all its members), id (which of them it is)}
     static async start(options = {}) {
         const zookeeper = new ZooKeeper(options);
         await zookeeper.start();
@@ -45,7 +46,10 @@ class ZooKeeper {
         const prefix = this.options.netns ? ['ip', 'netns', 'exec', this.options.netns] : [];
         const [file, ...rest] = [...prefix, SCRIPT, command, this.directory, ...args];
         return new Promise((resolve, reject) => {
-            const env = { ...process.env, TICK_MS: String(this.options.tick || 200), OWNER_PID: String(process.pid) };
+            const { tick = 200, ensemble = [], id = '' } = this.options;
+            const env = {
+                ...process.env, TICK_MS: String(tick), OWNER_PID: String(process.pid), ENSEMBLE: ensemble.join('\n'), SERVER_ID: String(id),
+            };
             execFile(file, rest, { env },
                 (error, stdout, stderr) => (error ? reject(new Error(`${error.message}\n${stderr}`)) : resolve(stdout)));
         });
