@@ -8,7 +8,8 @@ const POLL_AGAIN_MS = { longpolling: 0, shortpolling: 60 };
 const CONFIRM_WITHIN_MS = 200;
 
 class Client {
-    // options: {random, hostFor(random): one that it may go to, onViolation(error), fixed (transport: stays with it)}
+    // options: {random, hostFor(random): one that it may go to, fixed (transport: stays with it),
+    // onViolation(error), onHostGone(): whether it must not happen, onSuperseded(): by an older connection}
     constructor(session, options) {
         Object.assign(this, { session, ...options });
         this.transport = this.fixed || this.random.pick(TRANSPORTS);
@@ -16,7 +17,6 @@ class Client {
         this.host = null;
         this.away = false;
         this.stopped = false;
-        this.relayDeaths = new Map(); // epochs of hosts
         session.onMessage = (message) => this.received(message);
     }
 
@@ -82,6 +82,9 @@ class Client {
     // A session that lives may be out of reach, but it is never said to be over.
     judge({ unset, end }) {
         const { session } = this;
+        if (end === 4001) {
+            this.onSuperseded();
+        }
         const bad = unset && (unset !== 'hostGone' || this.onHostGone());
         try {
             session.expect(session.over || !bad, () => `its client was told ${unset}`);

@@ -75,6 +75,7 @@ class Cluster {
                 fixed: isLocal ? 'websocket' : null,
                 onViolation: this.onViolation,
                 onHostGone: () => this.calm,
+                onSuperseded: () => this.count('newest connection superseded'),
             });
             Object.assign(session, { client, isLocal, index: i });
             // One that is under way may find it.

@@ -9,6 +9,10 @@ const SETTLE_LIMIT_MS = 10000;
 const ANSWER_LIMIT_MS = 13000; // a request is given up by the server after 10 s
 const PROBE_AGAIN_MS = 1000;
 
+// Sessions of a host: the first one's client stays there.
+const ALL = [0, 1, 2];
+const MOVING = [1, 2];
+
 const at = (list, share) => list[Math.floor(share * list.length)];
 
 class Episode {
@@ -60,10 +64,10 @@ class Episode {
         this.pending.add(done);
     }
 
-    async carryOut({ name, host, session, drawn }) {
+    async carryOut({ name, host, home, session, drawn }) {
         const { cluster } = this;
-        const one = at(cluster.sessions.filter(({ isLocal }) => name === 'send' || !isLocal), session);
-        if (!one) {
+        const one = cluster.session(at(cluster.hosts, home), at(name === 'send' ? ALL : MOVING, session));
+        if (!one) { // its home is being replaced
             return;
         }
         const through = at(cluster.of(one.slot.version), host);

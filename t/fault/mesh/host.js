@@ -13,7 +13,8 @@ const SESSION_TIMEOUT = '3s'; // of ZooKeeper's sessions
 const REQUESTS_AT_ONCE = 512;
 const LOG_KEPT = 128 * 1024;
 const RECOVERY_LIMIT_MS = 20000;
-const MISHAPS = /store-set-aside|store-unbalanced|store-failed|invariant-broken|frame-lost|Sanitizer|runtime error/;
+const MISHAPS = new RegExp(['store-set-aside', 'store-unbalanced', 'store-failed', 'invariant-broken', 'frame-lost', 'Sanitizer', 'runtime error',
+    'Assertion failed', 'was ended by signal (6|11) '].join('|'));
 
 class Host {
     // name: its slot's; number: its place; version: of the service; zookeeper: {hosts}

@@ -1,5 +1,6 @@
 'use strict';
-// What happens in an episode and when, from the seed and its number alone.
+// What happens in an episode and when, from the seed and its number alone. Hosts and sessions are named
+// by shares of how many there are. (What clients do by themselves depends on what they get, and when.)
 
 const { Random, mix } = require('../../integration/lib/random');
 const { TRANSPORTS } = require('../clients');
@@ -52,7 +53,7 @@ function planEpisode(seed, number, setting) {
     const operations = [];
     for (let at = 0; at < end; at += random.below(OPERATION_PAUSE_MS)) {
         const row = pickRow(OPERATIONS, random);
-        operations.push({ name: row.name, at, host: random.next(), session: random.next(), drawn: row.draw(random) });
+        operations.push({ name: row.name, at, host: random.next(), home: random.next(), session: random.next(), drawn: row.draw(random) });
     }
     return { faults, operations };
 }
