@@ -8,7 +8,7 @@ const fs = require('fs');
 const { Random } = require('../../integration/lib/random');
 const { impossible } = require('../../integration/lib/namespaces');
 const { missing } = require('../../integration/lib/zookeeper');
-const { WIRE, makeNamespaces } = require('./network');
+const { makeNamespaces } = require('./network');
 const { runMesh } = require('./run');
 
 const DEFAULTS = { seed: 0, seconds: 60, episodes: 0, hosts: 3, ensemble: 0, convergence: 10000 };
@@ -34,10 +34,16 @@ function readArguments(words) {
 }
 
 function lacking() {
-    if (!fs.existsSync('/dev/net/tun')) {
-        return 'there is no /dev/net/tun';
+    const rights = impossible();
+    if (rights) {
+        return rights;
     }
-    return impossible() || missing() || (fs.existsSync(WIRE) ? false : `${WIRE} is not built`);
+    try {
+        fs.closeSync(fs.openSync('/dev/net/tun', 'r+'));
+    } catch (error) {
+        return `no TAP devices here: ${error.message}`;
+    }
+    return missing();
 }
 
 // All of it runs inside the namespace that has ZooKeeper and the clients.

@@ -103,4 +103,4 @@ class Network {
     }
 }
 
-module.exports = { Network, WIRE, clientAddress, makeNamespaces, meshAddress };
+module.exports = { Network, clientAddress, makeNamespaces, meshAddress };
