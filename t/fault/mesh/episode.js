@@ -40,6 +40,7 @@ class Episode {
         await healing;
         expect(healed, 'not healed');
         this.context.note('healed');
+        cluster.hosts.forEach((host) => host.freshen());
         await this.converge();
         await this.compare();
     }
@@ -175,6 +176,7 @@ class Episode {
         await Promise.race([Promise.all([...this.pending]), delay(ANSWER_LIMIT_MS)]);
         expect(this.pending.size === 0, () => `${this.pending.size} requests have no answer ${ANSWER_LIMIT_MS} ms after everything was well again`);
         cluster.check();
+        cluster.hosts.forEach((host) => host.freshen());
         cluster.calm = true;
         this.repeated = await cluster.repeatOpen();
         await Promise.all(cluster.hosts.map(async (host) => {

@@ -91,6 +91,11 @@ class Host {
         this.server.config.mmrp.advertise = [meshAddress(place)];
     }
 
+    // Connections that were idle for long may be closed by the server just when they are used.
+    freshen() {
+        Object.values(this.backend.agent.freeSockets).flat().forEach((socket) => socket.destroy());
+    }
+
     get relay() {
         return children(this.server.process.pid).find(({ name }) => name === 'relay-worker');
     }

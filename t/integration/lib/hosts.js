@@ -1,7 +1,7 @@
 'use strict';
 // Hosts of one cluster, each on an address of its own, that find each other through ZooKeeper.
 
-const { Server, children, freePort } = require('./server');
+const { Server, alive, children, freePort } = require('./server');
 const { until } = require('./wait');
 
 // The configuration of a host; `more` is laid over the mappings under `server:`.
@@ -46,6 +46,8 @@ async function killHost(server) {
     const pids = [server.process.pid, ...children(server.process.pid).map((child) => child.pid)];
     pids.forEach((pid) => process.kill(pid, 'SIGKILL'));
     await server.stop();
+    // Those that lost their master are nobody's children, and may listen for a moment more.
+    await until('all are gone', () => !pids.some(alive), 5000);
 }
 
 module.exports = { clusterIdOf, hostConfig, killHost, peersUp, startHost };
