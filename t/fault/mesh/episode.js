@@ -173,7 +173,10 @@ class Episode {
 
     async compare() {
         const { cluster } = this;
-        await Promise.race([Promise.all([...this.pending]), delay(ANSWER_LIMIT_MS)]);
+        let timer;
+        const limit = new Promise((resolve) => { timer = setTimeout(resolve, ANSWER_LIMIT_MS); });
+        await Promise.race([Promise.all([...this.pending]), limit]);
+        clearTimeout(timer);
         expect(this.pending.size === 0, () => `${this.pending.size} requests have no answer ${ANSWER_LIMIT_MS} ms after everything was well again`);
         cluster.check();
         cluster.hosts.forEach((host) => host.freshen());
