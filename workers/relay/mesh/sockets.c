@@ -14,11 +14,6 @@ static const struct socket_option COMMON_OPTIONS[] = {
     {ZMQ_SNDTIMEO, 0},
     {ZMQ_RCVTIMEO, 0},
     {ZMQ_HANDSHAKE_IVL, 10000}, /* a connection that does not speak ZMTP is closed */
-    /* libzmq answers PING by itself, MAGE's too; the TTL in ours makes a MAGE host drop our old
-     * connection, which would otherwise keep a new one with our identity mute (MMRP fact). */
-    {ZMQ_HEARTBEAT_IVL, 2000},
-    {ZMQ_HEARTBEAT_TIMEOUT, MESH_HEARTBEAT_TTL_MS},
-    {ZMQ_HEARTBEAT_TTL, MESH_HEARTBEAT_TTL_MS},
     {ZMQ_TCP_KEEPALIVE, 1},
     {ZMQ_TCP_KEEPALIVE_IDLE, 30},
     {ZMQ_TCP_KEEPALIVE_INTVL, 10},
@@ -36,6 +31,13 @@ static const struct socket_option ROUTER_OPTIONS[] = {
 };
 
 static const struct socket_option DEALER_OPTIONS[] = {
+    /* libzmq answers PING by itself, MAGE's too; the TTL in ours makes a MAGE host drop our old
+     * connection, which would otherwise keep a new one with our identity mute (MMRP fact). A ROUTER
+     * has no heartbeats of its own: when one is due on a connection that broke after a handover,
+     * libzmq 4.3 aborts. There, the TTL of our peers' PINGs ends what is silent. */
+    {ZMQ_HEARTBEAT_IVL, 2000},
+    {ZMQ_HEARTBEAT_TIMEOUT, MESH_HEARTBEAT_TTL_MS},
+    {ZMQ_HEARTBEAT_TTL, MESH_HEARTBEAT_TTL_MS},
     {ZMQ_IMMEDIATE, 1}, /* no queue towards a peer that is not connected: EAGAIN instead */
     {ZMQ_RECONNECT_IVL, 100},
     {ZMQ_RECONNECT_IVL_MAX, 2000},
