@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/invariant.h"
 #include "codecs/frame.h"
 #include "unit.h"
@@ -98,6 +99,15 @@ struct mesh_peer_state mesh_peer(const struct mesh *mesh, struct slice cluster_i
 {
     const struct fake_peer *peer = find_peer(mesh, cluster_id);
     return peer ? peer->state : (struct mesh_peer_state){0};
+}
+
+uint64_t mesh_peer_time(struct mesh *mesh, struct slice cluster_id, uint64_t then_us,
+                        uint64_t age_us)
+{
+    (void)mesh;
+    (void)cluster_id;
+    (void)then_us;
+    return clock_monotonic_us() - age_us;
 }
 
 static void write_list(struct buffer *out, const struct slice *items, size_t count,

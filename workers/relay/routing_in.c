@@ -156,9 +156,9 @@ static void attach_peer_client(struct relay *relay, struct session *session,
     attachment->route = route;
     attachment->window = (uint32_t)connect->window;
     attachment->sent_up_to = connect->after;
-    uint64_t now_us = clock_monotonic_us();
     attachment->peer_since_us = connect->since_us;
-    attachment->since_us = now_us - (connect->age_us < now_us ? connect->age_us : now_us);
+    attachment->since_us =
+        mesh_peer_time(relay->mesh, envelope->return_route[0], connect->since_us, connect->age_us);
     delivery_attach(relay, attachment, session, connect->confirmed);
 }
 

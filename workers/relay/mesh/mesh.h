@@ -55,6 +55,11 @@ struct mesh_peer_state {
     bool is_msgserver; /* answers msgserver.request */
 };
 struct mesh_peer_state mesh_peer(const struct mesh *mesh, struct slice cluster_id);
+/* What our clock_monotonic_us() was when that host's was `then_us`, `age_us` before it sent what
+ * has just arrived: told by the envelope that took the least time, not by this one, which may have
+ * waited in a queue or for a network. Of one that is unknown, this one tells. */
+uint64_t mesh_peer_time(struct mesh *mesh, struct slice cluster_id, uint64_t then_us,
+                        uint64_t age_us);
 
 /* Queues one envelope for route[0]; our identity is put on the return route when it tracks. Returns
  * 0, or -1 with errno EHOSTUNREACH (no such peer, or not connected), EAGAIN (its queue is full:
