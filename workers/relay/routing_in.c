@@ -74,6 +74,9 @@ static struct session *session_here(struct relay *relay, struct slice address)
     return session && !session->home ? session : NULL;
 }
 
+/* Of a clock that began with a start of the system. */
+static const uint64_t TIME_MAX_US = UINT64_MAX / 8;
+
 struct connect {
     enum attachment_style style;
     bool from_msgserver; /* the fields below were given */
@@ -97,6 +100,8 @@ static bool read_connect(const struct envelope *envelope, struct connect *connec
         if (envelope->message_count >= 7 &&
             (parse_u64(envelope->messages[5], &connect->since_us) != 0 ||
              parse_u64(envelope->messages[6], &connect->age_us) != 0))
+            return false;
+        if (connect->since_us > TIME_MAX_US || connect->age_us > TIME_MAX_US)
             return false;
         if (envelope->message_count >= 8 &&
             parse_u64(envelope->messages[7], &connect->confirmed) != 0)
@@ -157,8 +162,10 @@ static void attach_peer_client(struct relay *relay, struct session *session,
     attachment->window = (uint32_t)connect->window;
     attachment->sent_up_to = connect->after;
     attachment->peer_since_us = connect->since_us;
-    attachment->since_us =
-        mesh_peer_time(relay->mesh, envelope->return_route[0], connect->since_us, connect->age_us);
+    attachment->since_us = connect->since_us > 0
+                               ? mesh_peer_time(relay->mesh, envelope->return_route[0],
+                                                connect->since_us, connect->age_us)
+                               : clock_monotonic_us(); /* a MAGE host does not say */
     delivery_attach(relay, attachment, session, connect->confirmed);
 }
 

@@ -4,8 +4,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-enum { HANDSHAKE_MAX = 4096 };
-
 static const char SERVER[] = "msgserver";
 
 int handshake_write(struct slice cluster_id, const struct service *service, struct buffer *json)

@@ -9,7 +9,10 @@
 #include "base/buffer.h"
 #include "codecs/session_key.h"
 
-enum { HANDSHAKE_SOFTWARE_MAX = 32 }; /* bytes; a longer one is cut */
+enum {
+    HANDSHAKE_MAX = 4096,       /* bytes of JSON: a longer one is none */
+    HANDSHAKE_SOFTWARE_MAX = 32 /* bytes; a longer one is cut */
+};
 
 /* Who may be a peer. */
 struct service {

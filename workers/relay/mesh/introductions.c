@@ -34,12 +34,14 @@ static void answer(struct mesh *mesh, const struct sender *sender)
         mesh->counters.handshakes_sent++;
 }
 
-/* The sender knows our address under a name that is not ours, or is of another cluster. */
+/* The sender knows our address under a name that is not ours, or is of another cluster. What it
+ * sent is sent back as MAGE does, but no more than a handshake is long: it may be a stranger, who
+ * does not read. */
 static void refuse(struct mesh *mesh, const struct sender *sender, const struct envelope *handshake)
 {
+    bool sound = handshake->message_count > 0 && handshake->messages[0].len <= HANDSHAKE_MAX;
     const struct slice messages[] = {SLICE_LITERAL("Host unreachable"), handshake->type_name,
-                                     handshake->message_count ? handshake->messages[0]
-                                                              : SLICE_LITERAL("{}")};
+                                     sound ? handshake->messages[0] : SLICE_LITERAL("{}")};
     struct envelope back = {.route = {sender->identity},
                             .route_len = 1,
                             .messages = messages,

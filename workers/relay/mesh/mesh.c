@@ -301,27 +301,12 @@ struct mesh_peer_state mesh_peer(const struct mesh *mesh, struct slice cluster_i
                 : (struct mesh_peer_state){false, false, false};
 }
 
-/* Clocks differ by up to so much of the time that passes; and a host that was started again has
- * another clock: nothing is on its way that long. */
-enum { CLOCK_DRIFT = 2000, CLOCK_LEAP_US = 120 * 1000 * 1000 };
-
 uint64_t mesh_peer_time(struct mesh *mesh, struct slice cluster_id, uint64_t then_us,
                         uint64_t age_us)
 {
     struct peer *peer = mesh_find_peer(mesh, cluster_id);
-    uint64_t now_us = clock_monotonic_us();
-    int64_t ahead_us = (int64_t)now_us - (int64_t)(then_us + age_us);
-    if (peer && peer->clock_read_us > 0) {
-        int64_t known_us =
-            peer->clock_ahead_us + (int64_t)(now_us - peer->clock_read_us) / CLOCK_DRIFT;
-        if (ahead_us >= known_us && ahead_us < known_us + CLOCK_LEAP_US)
-            return (uint64_t)((int64_t)then_us + known_us);
-    }
-    if (peer) {
-        peer->clock_ahead_us = ahead_us;
-        peer->clock_read_us = now_us;
-    }
-    return (uint64_t)((int64_t)then_us + ahead_us);
+    struct peer_clock unknown = {0}, *clock = peer ? &peer->clock : &unknown;
+    return peer_clock_to_ours(clock, clock_monotonic_us(), then_us, age_us);
 }
 
 int mesh_send(struct mesh *mesh, const struct envelope *envelope)

@@ -20,6 +20,7 @@
 #include "workers/relay/mesh/mesh.h"
 #include "workers/relay/mesh/mesh_keys.h"
 #include "workers/relay/mesh/outbox.h"
+#include "workers/relay/mesh/peer_clock.h"
 #include "workers/relay/mesh/peer_monitor.h"
 
 enum {
@@ -95,8 +96,7 @@ struct peer {
     bool refused_sender; /* peer_send() said EAGAIN: on_writable is due */
     bool by_router;      /* how the outbox leaves */
     uint64_t heard_ms;
-    int64_t clock_ahead_us; /* ours before its, by the fastest envelope; see mesh_peer_time() */
-    uint64_t clock_read_us; /* 0: never */
+    struct peer_clock clock;
     uint64_t state_since_ms;
     uint64_t lost_ms; /* when our connection to it ended last */
     char software[HANDSHAKE_SOFTWARE_MAX + 1];

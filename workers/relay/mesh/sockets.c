@@ -15,8 +15,9 @@ static const struct socket_option COMMON_OPTIONS[] = {
     {ZMQ_RCVTIMEO, 0},
     {ZMQ_HANDSHAKE_IVL, 10000}, /* a connection that does not speak ZMTP is closed */
     {ZMQ_TCP_KEEPALIVE, 1},
-    {ZMQ_TCP_KEEPALIVE_IDLE, 30},
-    {ZMQ_TCP_KEEPALIVE_INTVL, 10},
+    /* All that ends the silent connection of a MAGE host to our ROUTER. */
+    {ZMQ_TCP_KEEPALIVE_IDLE, 10},
+    {ZMQ_TCP_KEEPALIVE_INTVL, 3},
     {ZMQ_TCP_KEEPALIVE_CNT, 3},
 };
 
