@@ -12,10 +12,19 @@ static const char SET_ASIDE_NEXT[] =
     "at its next start, the server sets it aside as store.damaged-<time> and begins with an empty "
     "one";
 static const char NOT_READ_NEXT[] = "no server reads this file";
+static const char UNDO_NEXT[] =
+    "at its next start, the server undoes that commit: a kill cut it off, or it was damaged since";
 
-static const char *next(const struct store_place *place)
+static const char *next(const struct store_place *place, const struct store_findings *findings)
 {
-    return place->is_own ? SET_ASIDE_NEXT : NOT_READ_NEXT;
+    if (!place->is_own)
+        return NOT_READ_NEXT;
+    return findings->damage ? SET_ASIDE_NEXT : UNDO_NEXT;
+}
+
+static bool is_cut_off(const struct store_findings *findings)
+{
+    return !findings->damage && findings->pages.is == STORE_CUT_OFF;
 }
 
 static void format_time(uint64_t ms, char text[32])
@@ -105,6 +114,14 @@ static void put_findings(json_t *result, const struct store_findings *findings)
     put_totals(result, findings);
 }
 
+static void put_cut_off(json_t *result, const struct store_place *place,
+                        const struct store_findings *findings)
+{
+    json_object_set_new(result, "cutOffCommit", number(findings->pages.transaction));
+    json_object_set_new(result, "why", json_string(findings->pages.why));
+    json_object_set_new(result, "next", json_string(next(place, findings)));
+}
+
 static void print_json(const struct store_place *place, const struct store_findings *findings)
 {
     json_t *result = json_object();
@@ -113,9 +130,11 @@ static void print_json(const struct store_place *place, const struct store_findi
     json_object_set_new(result, "sound", json_boolean(!findings->damage));
     if (findings->damage) {
         json_object_set_new(result, "why", json_string(findings->damage));
-        json_object_set_new(result, "next", json_string(next(place)));
+        json_object_set_new(result, "next", json_string(next(place, findings)));
     } else {
         put_findings(result, findings);
+        if (is_cut_off(findings))
+            put_cut_off(result, place, findings);
     }
     json_dumpf(result, stdout, JSON_COMPACT);
     putchar('\n');
@@ -128,10 +147,16 @@ static void print_findings(const struct store_place *place, const struct store_f
 {
     const char *file = place->directory.file;
     if (findings->damage) {
-        printf("%s is damaged: %s\n  what now: %s\n", file, findings->damage, next(place));
+        printf("%s is damaged: %s\n  what now: %s\n", file, findings->damage,
+               next(place, findings));
         return;
     }
-    printf("%s is sound\n", file);
+    if (is_cut_off(findings))
+        printf("%s is sound, but for its last commit, %" PRIu64
+               ": %s\n  what now: %s; without it:\n",
+               file, findings->pages.transaction, findings->pages.why, next(place, findings));
+    else
+        printf("%s is sound\n", file);
     print_text(findings);
 }
 

@@ -25,6 +25,15 @@ static void print_result(const struct store_place *place, bool json,
                after->file_bytes);
 }
 
+static void tell_undone(const struct store_verdict *pages)
+{
+    if (pages->is == STORE_CUT_OFF)
+        fprintf(stderr,
+                "msgserverctl: the last commit, %" PRIu64
+                ", is not in the new file: it was cut off or damaged (%s)\n",
+                pages->transaction, pages->why);
+}
+
 static int refuse_damaged(const struct store_place *place, const char *damage)
 {
     fprintf(stderr, "msgserverctl: %s is damaged, and stays as it is: %s\n", place->directory.file,
@@ -39,6 +48,7 @@ static int compact(const struct store_place *place, bool json, const struct stor
     int status = EXIT_OK;
     if (store_compact(&place->directory, place->size, before, &after, why, sizeof why) == 0) {
         print_result(place, json, before, &after);
+        tell_undone(&before->pages);
     } else {
         fprintf(stderr, "msgserverctl: the store was not compacted: %s\n", why);
         status = EXIT_OS;

@@ -48,7 +48,7 @@ void bus_guard_cover(const void *start, size_t len)
 }
 
 /* By name, because some file systems show another device or inode in there. */
-void bus_guard_cover_file(const char *path)
+void *bus_guard_cover_file(const char *path)
 {
     char name[PATH_MAX], line[PATH_MAX + 128];
     FILE *maps = realpath(path, name) ? fopen("/proc/self/maps", "re") : NULL;
@@ -66,4 +66,5 @@ void bus_guard_cover_file(const char *path)
     if (maps)
         fclose(maps);
     bus_guard_cover((const void *)first, last - first);
+    return (void *)first;
 }

@@ -72,7 +72,8 @@ static int take_room(const struct compaction *compaction)
 static int copy_records(const struct compaction *compaction)
 {
     struct lmdb_store store = {0};
-    if (lmdb_store_open_to_read(&store, compaction->directory->file) != 0)
+    if (lmdb_store_open_to_read(&store, compaction->directory->file, &compaction->before->pages) !=
+        0)
         return failed(compaction, "the old file cannot be opened", strerror(errno));
     int code = mdb_env_copyfd2(store.env, compaction->fd, MDB_CP_COMPACT);
     lmdb_store_close_file(&store);

@@ -50,7 +50,18 @@ static int on_state(void *context, struct slice totals, uint64_t alive_ms)
     return buffer_append_slice(&findings->totals, totals);
 }
 
-int lmdb_store_open_to_read(struct lmdb_store *store, const char *path)
+/* Returns LMDB's code. */
+static int use_as_sound(void *map, const char *path, const struct store_verdict *verdict)
+{
+    if (verdict->is == STORE_SOUND)
+        return 0;
+    if (!map)
+        return ENOTSUP; /* /proc does not tell where it is */
+    return lmdb_undo_in_memory(map, path, verdict) == 0 ? 0 : errno;
+}
+
+int lmdb_store_open_to_read(struct lmdb_store *store, const char *path,
+                            const struct store_verdict *verdict)
 {
     struct stat state;
     if (stat(path, &state) != 0)
@@ -62,7 +73,7 @@ int lmdb_store_open_to_read(struct lmdb_store *store, const char *path)
         code = mdb_env_open(store->env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS,
                             0600);
     if (code == 0)
-        bus_guard_cover_file(path);
+        code = use_as_sound(bus_guard_cover_file(path), path, verdict);
     if (code == 0 && lmdb_store_open_records(store) == 0)
         return 0;
     int error = code == 0 ? errno : code > 0 ? code : EIO;
@@ -89,7 +100,7 @@ static int read_records(const char *path, struct store_findings *findings)
                                                .on_key = on_key,
                                                .on_state = on_state};
     struct lmdb_store store = {0};
-    if (lmdb_store_open_to_read(&store, path) != 0)
+    if (lmdb_store_open_to_read(&store, path, &findings->pages) != 0)
         return -1;
     int result = take_pages(&store, findings);
     int error = errno;
@@ -109,11 +120,13 @@ int store_inspect(const char *path, struct store_findings *findings)
 {
     struct stat state;
     *findings = (struct store_findings){0};
-    if (lmdb_check_file(path, &findings->damage) != 0)
+    if (lmdb_check_file(path, &findings->pages) != 0)
         return -1;
     if (stat(path, &state) != 0)
         return -1;
     findings->file_bytes = (uint64_t)state.st_size;
+    if (findings->pages.is == STORE_DAMAGED)
+        findings->damage = findings->pages.why;
     return findings->damage ? 0 : read_records(path, findings);
 }
 

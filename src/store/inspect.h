@@ -4,9 +4,12 @@
 
 #include "base/buffer.h"
 #include "codecs/session_key.h"
+#include "store/pages.h"
 
 struct store_findings {
-    const char *damage; /* NULL: it is sound, and what follows is filled in */
+    struct store_verdict pages;
+    const char *damage; /* NULL: it is sound, and what follows is filled in; when its last commit is
+                           cut off, as of the one before */
     uint64_t sessions;
     uint64_t adopted; /* of these, those whose mailbox is on another host */
     uint64_t messages, message_bytes;

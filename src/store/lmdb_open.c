@@ -9,37 +9,36 @@
 #include "base/log.h"
 #include "store/bus_guard.h"
 #include "store/lmdb_store.h"
-#include "store/pages.h"
 
 /* That a store may have to do with, in bytes. */
 enum { SMALLEST_SIZE = 4 << 20 };
 
 /* Returns 0, or an errno. */
-static int check_pages(int fd, size_t len, const char **damage)
+static int check_pages(int fd, size_t len, struct store_verdict *verdict)
 {
     void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         return errno;
     bus_guard_cover(map, len);
-    *damage = store_pages_check(slice_of(map, len));
+    *verdict = store_pages_check(slice_of(map, len));
     bus_guard_cover(NULL, 0);
     munmap(map, len);
-    return *damage == STORE_NO_MEMORY ? ENOMEM : 0;
+    return verdict->is == STORE_UNKNOWN ? ENOMEM : 0;
 }
 
-int lmdb_check_file(const char *path, const char **damage)
+int lmdb_check_file(const char *path, struct store_verdict *verdict)
 {
     struct stat state;
     int error = 0, fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    *damage = NULL;
+    *verdict = (struct store_verdict){.is = STORE_SOUND};
     if (fd < 0)
         return -1;
     if (fstat(fd, &state) != 0)
         error = errno;
     else if (!S_ISREG(state.st_mode))
-        *damage = "it is no file";
+        *verdict = (struct store_verdict){.is = STORE_DAMAGED, .why = "it is no file"};
     else
-        error = state.st_size > 0 ? check_pages(fd, (size_t)state.st_size, damage) : ENODATA;
+        error = state.st_size > 0 ? check_pages(fd, (size_t)state.st_size, verdict) : ENODATA;
     close(fd);
     errno = error;
     return error == 0 ? 0 : -1;
@@ -176,21 +175,49 @@ static int set_damaged_aside(struct lmdb_store *store, const char *damage, char 
     return -1;
 }
 
+static int fail(const struct lmdb_store *store, const char *what, char *why, size_t why_room)
+{
+    snprintf(why, why_room, "the store %s cannot be %s: %s", store->directory.file, what,
+             strerror(errno));
+    return -1;
+}
+
+/* Undoes the newest commit, when the records of the one before are sound as well; else fills in
+ * `damage`, and the file is as it was. */
+static int undo_commit(struct lmdb_store *store, const struct store_verdict *verdict,
+                       const char **damage, char *why, size_t why_room)
+{
+    const char *file = store->directory.file;
+    if (lmdb_store_open_to_read(store, file, verdict) == 0) { /* else the next scan will tell */
+        *damage = lmdb_store_scan(store, NULL, NULL);
+        lmdb_store_close_file(store);
+    }
+    if (*damage || lmdb_undo_in_file(file, verdict) == 0)
+        return 0;
+    return fail(store, "written", why, why_room);
+}
+
+/* So that its pages can be opened, or there is no file. */
+static int mend_pages(struct lmdb_store *store, char *why, size_t why_room)
+{
+    struct store_verdict verdict;
+    const char *damage = NULL;
+    /* Of what cannot be read nothing is known, so it is no reason to begin anew. */
+    if (lmdb_check_file(store->directory.file, &verdict) != 0)
+        return errno == ENOENT || errno == ENODATA ? 0 : fail(store, "read", why, why_room);
+    if (verdict.is == STORE_DAMAGED)
+        damage = verdict.why;
+    else if (verdict.is == STORE_CUT_OFF &&
+             undo_commit(store, &verdict, &damage, why, why_room) != 0)
+        return -1;
+    return damage ? set_damaged_aside(store, damage, why, why_room) : 0;
+}
+
 int lmdb_store_open_file(struct lmdb_store *store, char *why, size_t why_room)
 {
-    const char *damage;
-    if (lmdb_check_file(store->directory.file, &damage) != 0 && errno != ENOENT &&
-        errno != ENODATA) {
-        /* Nothing is known of it, so it is no reason to begin anew. */
-        snprintf(why, why_room, "the store %s cannot be read: %s", store->directory.file,
-                 strerror(errno));
+    if (mend_pages(store, why, why_room) != 0 || open_environment(store, why, why_room) != 0)
         return -1;
-    }
-    if (damage && set_damaged_aside(store, damage, why, why_room) != 0)
-        return -1;
-    if (open_environment(store, why, why_room) != 0)
-        return -1;
-    damage = lmdb_store_scan(store, NULL, NULL);
+    const char *damage = lmdb_store_scan(store, NULL, NULL);
     if (!damage)
         return 0;
     lmdb_store_close_file(store);

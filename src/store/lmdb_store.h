@@ -10,6 +10,7 @@
 #include <lmdb.h>
 
 #include "store/directory.h"
+#include "store/pages.h"
 #include "store/records.h"
 #include "store/store.h"
 
@@ -103,14 +104,25 @@ void lmdb_store_close_file(struct lmdb_store *store);
 /* Fills in what the environment's records and pages are. Returns 0, or -1 with errno. */
 int lmdb_store_open_records(struct lmdb_store *store);
 
-/* Checks the pages of a file. Returns 0 with `damage` (NULL: all is well); or -1 with errno when it
- * cannot be told: ENOENT without a file, ENODATA when it is empty, which is as good as none. */
-int lmdb_check_file(const char *path, const char **damage);
+/* Checks the pages of a file. Returns 0 with the verdict; or -1 with errno when it cannot be told:
+ * ENOENT without a file, ENODATA when it is empty, which is as good as none. */
+int lmdb_check_file(const char *path, struct store_verdict *verdict);
+
+/* --- lmdb_undo.c: a newest commit that is not sound, by the verdict --- */
+
+/* Undoes it in the file, and logs that; on the disk when this returns. LMDB does not have the file
+ * open. Returns 0, or -1 with errno. */
+int lmdb_undo_in_file(const char *path, const struct store_verdict *verdict);
+/* Undoes it for this process alone: in the memory at `map`, where LMDB has mapped the file to read.
+ * Returns 0, or -1 with errno. */
+int lmdb_undo_in_memory(void *map, const char *path, const struct store_verdict *verdict);
 
 /* --- inspect.c --- */
 
-/* Opens the environment on a file with sound pages, to read it. Returns 0, or -1 with errno. */
-int lmdb_store_open_to_read(struct lmdb_store *store, const char *path);
+/* Opens the environment on a file, to read it as it is sound by the verdict: with its last commit
+ * or without. Changes nothing in the file. Returns 0, or -1 with errno. */
+int lmdb_store_open_to_read(struct lmdb_store *store, const char *path,
+                            const struct store_verdict *verdict);
 
 /* Reads every record in order, checks that it is sound and where it belongs, and hands it to
  * `reader` unless that is NULL. Returns NULL, or what is wrong: STORE_NO_MEMORY when the reader

@@ -1,5 +1,6 @@
 #include "store/pages.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -238,28 +239,66 @@ static bool read_meta(struct slice file, uint64_t page_size, int which, struct m
            meta->trees[FREE_TREE].pad == page_size;
 }
 
-const char *store_pages_check(struct slice file)
+static bool is_within(struct slice file, uint64_t page_size, const struct meta *meta)
+{
+    return meta->last_page >= 1 && meta->last_page < file.len / page_size;
+}
+
+/* Whether the trees that a meta page names are sound: NULL, or what is wrong. */
+static const char *check_trees(struct slice file, uint64_t page_size, const struct meta *meta)
+{
+    struct walk walk = {.file = file.data, .page_size = page_size, .pages = meta->last_page + 1};
+    walk.seen = calloc(walk.pages / 8 + 1, 1);
+    if (!walk.seen)
+        return STORE_NO_MEMORY;
+    bool sound = take_pages(&walk, 0, 2) && walk_tree(&walk, &meta->trees[FREE_TREE], FREE_TREE) &&
+                 walk_tree(&walk, &meta->trees[MAIN_TREE], MAIN_TREE);
+    free(walk.seen);
+    return sound ? NULL : walk.why;
+}
+
+static struct store_verdict verdict_of(const char *why)
+{
+    enum store_soundness is = !why                     ? STORE_SOUND
+                              : why == STORE_NO_MEMORY ? STORE_UNKNOWN
+                                                       : STORE_DAMAGED;
+    return (struct store_verdict){.is = is, .why = why};
+}
+
+/* The meta page `which` gets the number that it had before the commit. */
+static struct store_verdict cut_off(uint64_t page_size, unsigned which, uint64_t transaction,
+                                    const char *why)
+{
+    return (struct store_verdict){.is = STORE_CUT_OFF,
+                                  .why = why,
+                                  .transaction = transaction,
+                                  .undo_at = which * page_size + PAGE_HEADER +
+                                             offsetof(struct meta, transaction),
+                                  .undo_value = transaction - 2};
+}
+
+struct store_verdict store_pages_check(struct slice file)
 {
     uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
     struct meta metas[2];
     if (file.len < 2 * page_size || !read_meta(file, page_size, 0, &metas[0]) ||
         !read_meta(file, page_size, 1, &metas[1]))
-        return "it is no LMDB file of this machine's kind";
+        return verdict_of("it is no LMDB file of this machine's kind");
     /* Commits go to both pages in turn. In a new file both are of none. */
-    const struct meta *newest = &metas[metas[1].transaction > metas[0].transaction];
-    const struct meta *older = &metas[newest == metas];
-    if (newest->transaction > 0 && (newest->transaction != older->transaction + 1 ||
-                                    (newest->transaction & 1) != (uint64_t)(newest - metas)))
-        return "its last two commits do not follow each other";
-    struct walk walk = {.file = file.data, .page_size = page_size, .pages = newest->last_page + 1};
-    if (newest->last_page < 1 || newest->last_page >= file.len / page_size)
-        return "it is shorter than its contents";
-    walk.seen = calloc(walk.pages / 8 + 1, 1);
-    if (!walk.seen)
-        return STORE_NO_MEMORY;
-    bool sound = take_pages(&walk, 0, 2) &&
-                 walk_tree(&walk, &newest->trees[FREE_TREE], FREE_TREE) &&
-                 walk_tree(&walk, &newest->trees[MAIN_TREE], MAIN_TREE);
-    free(walk.seen);
-    return sound ? NULL : walk.why;
+    unsigned which = metas[1].transaction > metas[0].transaction;
+    const struct meta *newest = &metas[which], *older = &metas[!which];
+    if (newest->transaction > 0 &&
+        (newest->transaction != older->transaction + 1 || (newest->transaction & 1) != which))
+        return verdict_of("its last two commits do not follow each other");
+    if (!is_within(file, page_size, newest))
+        return verdict_of("it is shorter than its contents");
+    const char *why = check_trees(file, page_size, newest);
+    /* Before the first commit there was nothing, and a compaction makes the whole file with one. */
+    if (!why || why == STORE_NO_MEMORY || newest->transaction < 2 ||
+        !is_within(file, page_size, older))
+        return verdict_of(why);
+    const char *why_older = check_trees(file, page_size, older);
+    if (why_older)
+        return verdict_of(why_older == STORE_NO_MEMORY ? why_older : why);
+    return cut_off(page_size, which, newest->transaction, why);
 }

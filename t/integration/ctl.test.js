@@ -128,6 +128,48 @@ test('check says what the server said, and changes nothing', async (t) => {
     assert.deepEqual(fs.readdirSync(directory).sort(), ['lock', 'store.mdb']);
 });
 
+// As a kill between two instructions of a commit leaves it: its number is there, and its root is an old one.
+function cutOffLastCommit(bytes) {
+    const [ROOT, NUMBER] = [16 + 0x70, 16 + 0x80];
+    const number = (page) => bytes.readBigUInt64LE(page * PAGE + NUMBER);
+    const newest = number(1) > number(0) ? 1 : 0;
+    bytes.copy(bytes, newest * PAGE + ROOT, (1 - newest) * PAGE + ROOT, (1 - newest) * PAGE + ROOT + 8);
+    return Number(number(newest));
+}
+
+test('a commit that was cut off: check tells, compact leaves it out, and the server undoes it', async (t) => {
+    const { server, before, directory, file } = await filled(t);
+    await server.stop();
+    const bytes = fs.readFileSync(file);
+    const number = cutOffLastCommit(bytes);
+    fs.writeFileSync(file, bytes);
+    const found = await json(['check', directory]);
+    assert.deepEqual([found.code, found.sound, found.cutOffCommit], [EXIT.OK, true, number]);
+    assert.ok(found.why.length > 0);
+    assert.match(found.next, /at its next start, the server undoes that commit/);
+    assert.equal(found.sessions, before.status.sessions);
+    const { code, out } = await run(['store', 'check', directory]);
+    assert.equal(code, EXIT.OK);
+    assert.match(out, new RegExp(`store\\.mdb is sound, but for its last commit, ${number}: .+\n  what now: at its next start, .*undoes`));
+    assert.ok(fs.readFileSync(file).equals(bytes), 'untouched');
+    const compacted = await run(['store', 'compact', directory]);
+    assert.equal(compacted.code, EXIT.OK);
+    assert.match(compacted.err, new RegExp(`the last commit, ${number}, is not in the new file`));
+    const after = await json(['check', directory]);
+    assert.equal(after.cutOffCommit, undefined);
+    for (const name of ['sessions', 'messages', 'messageBytes', 'placeholders', 'receipts', 'lastUsed', 'totals']) {
+        assert.deepEqual(after[name], found[name], name);
+    }
+    fs.writeFileSync(file, bytes);
+    await server.start();
+    assert.match(server.log, new RegExp(`warning: event=store-commit-undone transaction=${number} why=`));
+    assert.doesNotMatch(server.log, /store-set-aside/);
+    assert.equal((await server.backend.status()).sessions, found.sessions);
+    await server.backend.balanced();
+    await server.stop();
+    assert.equal((await json(['check', directory])).cutOffCommit, undefined);
+});
+
 test('a damaged store: exit status 1, why, and what now; then the same as a file set aside', async (t) => {
     const { server, before, directory, file } = await filled(t);
     await server.stop();
