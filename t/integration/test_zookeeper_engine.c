@@ -230,6 +230,7 @@ struct host {
     struct discovery *discovery;
     char peers[2048]; /* "id=uri id=uri " */
     unsigned changes;
+    unsigned foreigners; /* hosts of other games and versions, told of without address */
     bool withdrawn;
     const char *wanted;
 };
@@ -242,11 +243,16 @@ static void on_peers(void *context, struct slice run)
     struct frame_reader reader = reader_of(run);
     size_t len = 0;
     host->changes++;
+    host->foreigners = 0;
     host->peers[0] = '\0';
     while (reader_left(&reader) > 0) {
         struct slice id = get_slice(&reader), uri = get_slice(&reader);
-        len += (size_t)snprintf(host->peers + len, sizeof host->peers - len, "%.*s=%.*s ",
-                                (int)id.len, id.data, (int)uri.len, uri.data);
+        get_slice(&reader); /* its public key */
+        if (uri.len == 0)
+            host->foreigners++;
+        else
+            len += (size_t)snprintf(host->peers + len, sizeof host->peers - len, "%.*s=%.*s ",
+                                    (int)id.len, id.data, (int)uri.len, uri.data);
     }
     ck_assert_int_eq(reader_finish(&reader), 0);
     ck_assert(slice_equal(discovery_peers(host->discovery), run));
@@ -315,6 +321,11 @@ static bool peers_are_wanted(void *context)
 {
     const struct host *host = context;
     return strcmp(host->peers, host->wanted) == 0;
+}
+
+static bool has_two_foreigners(void *context)
+{
+    return ((struct host *)context)->foreigners == 2;
 }
 
 static void wait_for_peers(struct host *host, const char *wanted)
@@ -461,6 +472,7 @@ START_TEST(other_clusters_and_broken_nodes_are_ignored)
                        "\"1.0.0\",\"clusterId\":\"real:9\",\"timestamp\":1}}");
     host_start(&a, "a:1", "10.77.0.1");
     wait_for_peers(&a, "real:9=tcp://10.77.0.9:9 ");
+    ck_assert(run_until(loop, has_two_foreigners, &a, WAIT_LIMIT_MS));
     wait_for_node("a:1");
     wait_for_log("event=peer-ignored node=\"null:1\"", 3); /* one per host */
     wait_for_log("event=peer-ignored node=\"huge:1\"", 3);

@@ -173,7 +173,7 @@ void peer_answered(struct peer *peer, const struct handshake *handshake)
         return;
     }
     bool changed = learn(peer, handshake);
-    if (peer->is_msgserver && !peer->dealer_is_private) { /* before anything leaves by it */
+    if (peer->is_msgserver && !peer->dealer_is_private) {
         reopen_soon(peer);
         return;
     }
@@ -250,9 +250,12 @@ static void on_link(void *context, enum peer_link_event event)
         begin_anew(peer);
         return;
     }
-    change_state(peer, event == PEER_LINK_UP ? PEER_LINKED : PEER_LOST);
-    if (event == PEER_LINK_LOST && peer->state == PEER_CONNECTING && peer->is_msgserver &&
-        !peer->dealer_is_private)
+    bool wants_privacy = peer->is_msgserver && !peer->dealer_is_private;
+    if (event != PEER_LINK_UP)
+        change_state(peer, PEER_LOST);
+    else if (!wants_privacy)
+        change_state(peer, PEER_LINKED);
+    if (wants_privacy && peer->state == PEER_CONNECTING) /* before anything leaves by it */
         reopen_soon(peer);
 }
 
