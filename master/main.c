@@ -18,7 +18,9 @@
 static struct config_source choose_source(const struct options *options)
 {
     struct stat st;
-    struct config_source source = {options->config_directory, options->environments};
+    struct config_source source = {.directory = options->config_directory,
+                                   .environments = options->environments,
+                                   .without_mesh_keys = options->action == ACTION_SETTING};
     if (!options->config_directory_given && stat(source.directory, &st) != 0 && errno == ENOENT)
         source.directory = NULL;
     return source;

@@ -16,7 +16,9 @@ static int load(const struct config_source *source, struct settings *out, struct
         return -1;
     if (backend_host_default_bind(out) != 0 ||
         backend_host_read_token(top, source->directory, out, diagnostics) != 0 ||
-        curve_read_files(top, source->directory, out, diagnostics) != 0)
+        curve_find_files(source->directory, out) != 0)
+        return -1;
+    if (!source->without_mesh_keys && curve_read_files(top, out, diagnostics) != 0)
         return -1;
     /* What a layer lacks may stand in one that could not be read. */
     if (complete)

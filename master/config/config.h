@@ -12,6 +12,9 @@
 struct config_source {
     const char *directory;    /* like /etc/msgserver; NULL: no files, all defaults */
     const char *environments; /* like "production,marathon" (MAGE: NODE_ENV), or NULL */
+    /* Leaves the files of server.mmrp.curve alone. Who asks for a value may not read the key, and
+     * the list may be broken while the server runs on. */
+    bool without_mesh_keys;
 };
 
 /* Reads and validates everything that does not need a socket, and collects every mistake in

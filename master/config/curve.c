@@ -101,13 +101,18 @@ static int check_peers(const struct yaml_node *node, const struct settings *sett
     return result;
 }
 
-int curve_read_files(const struct yaml_node *top, const char *directory, struct settings *settings,
+int curve_find_files(const char *directory, struct settings *settings)
+{
+    return config_make_path_whole(KEY_FILE, directory, settings) == 0 &&
+                   config_make_path_whole(PEERS_FILE, directory, settings) == 0
+               ? 0
+               : -1;
+}
+
+int curve_read_files(const struct yaml_node *top, struct settings *settings,
                      struct diagnostics *diagnostics)
 {
     const struct yaml_node *key = yaml_at(top, KEY_FILE), *peers = yaml_at(top, PEERS_FILE);
-    if (config_make_path_whole(KEY_FILE, directory, settings) != 0 ||
-        config_make_path_whole(PEERS_FILE, directory, settings) != 0)
-        return -1;
     if (key && settings->curve_key_file && read_key(key, settings, diagnostics) != 0)
         return -1;
     if (peers && settings->curve_peers_file)

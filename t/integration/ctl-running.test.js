@@ -95,6 +95,30 @@ test('over TCP: with the token of the configuration, and with another', async (t
     await refused(['peers', ...config], EXIT.UNAVAILABLE, /no server answers at http:\/\/0\.0\.0\.0:\d+: Connection refused/);
 });
 
+test('an encrypted mesh: whoever may not read the key asks all the same, and also while its list is broken', async (t) => {
+    const directory = scratch(t);
+    const [keyFile, peersFile] = ['mesh.key', 'mesh.peers'].map((name) => path.join(directory, name));
+    fs.writeFileSync(peersFile, (await run(['mesh', 'keygen', keyFile])).out);
+    await withServer({ mmrp: { bind: { host: '127.0.0.1', port: await freePort() }, curve: { keyFile, peersFile } } }, async (server) => {
+        const asked = async (options) => {
+            const { code, out, err } = await run(['peers', '-c', server.directory], options);
+            assert.deepEqual([code, err], [EXIT.OK, '']);
+            assert.match(out, /\nno peers\n$/);
+        };
+        await asked();
+        fs.chmodSync(keyFile, 0);
+        if (root) {
+            await asked({ obedient: true });
+        }
+        fs.chmodSync(keyFile, 0o600);
+        fs.writeFileSync(peersFile, 'no key\n');
+        await until('the list is refused', () => /event=mesh-keys-broken/.test(server.log));
+        await asked();
+        fs.rmSync(peersFile);
+        await asked();
+    });
+});
+
 test('what answers there is something else, or older, or cuts the line', async (t) => {
     const directory = scratch(t);
     const socket = path.join(directory, 'backend.sock');

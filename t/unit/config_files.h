@@ -53,7 +53,8 @@ static inline void config_files_link(struct config_files *files, const char *nam
 
 static inline int config_files_load(struct config_files *files, const char *environments)
 {
-    const struct config_source source = {files->directory, environments};
+    const struct config_source source = {.directory = files->directory,
+                                         .environments = environments};
     settings_free(&files->settings);
     diagnostics_free(&files->diagnostics);
     return config_load(&source, &files->settings, &files->diagnostics);

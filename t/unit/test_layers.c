@@ -64,7 +64,8 @@ END_TEST
 
 static void assert_loads(struct config_files *files, const char *environments, const char *merged)
 {
-    const struct config_source source = {files->directory, environments};
+    const struct config_source source = {.directory = files->directory,
+                                         .environments = environments};
     struct pool pool = {0};
     bool complete;
     struct yaml_node *top = layers_load(&source, &pool, &files->diagnostics, &complete);
