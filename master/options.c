@@ -30,6 +30,7 @@ static const char HELP[] =
     "  NODE_ENV, MSGSERVER_ENV  see --environment\n"
     "  MSGSERVER_LIBEXECDIR     directory of relay-worker and client-worker\n"
     "  RUNTIME_DIRECTORY        directory of the default Unix socket for backends\n"
+    "  STATE_DIRECTORY          directory in which the default store is\n"
     "  NOTIFY_SOCKET            told when msgserver is ready (set by systemd)\n"
     "\n"
     "Signals: SIGTERM and SIGINT stop gracefully, a second SIGINT at once; SIGHUP checks the\n"

@@ -173,10 +173,11 @@ static void on_serving(void *context)
     if (server->mmrp_port != 0)
         snprintf(mmrp, sizeof mmrp, "tcp://%s:%u", settings->mmrp_host, server->mmrp_port);
     LOG_NOTICE("serving",
-               "clients=%s backends=%s mmrp=%s cluster_id=%s discovery=%s service=%s/%s "
+               "clients=%s backends=%s mmrp=%s curve=%s cluster_id=%s discovery=%s service=%s/%s "
                "workers=%" PRIu64,
                server->listeners[LISTENER_CLIENT].name, server->listeners[LISTENER_BACKEND].name,
-               mmrp, server->announcer.cluster_id ? server->announcer.cluster_id : "none",
+               mmrp, settings->mesh_public_key ? "on" : "off",
+               server->announcer.cluster_id ? server->announcer.cluster_id : "none",
                settings->discovery_engine, settings->service_name, settings->service_version,
                settings->workers);
     server->serving = true;

@@ -105,6 +105,7 @@ test('an encrypted mesh: whoever may not read the key asks all the same, and als
             assert.deepEqual([code, err], [EXIT.OK, '']);
             assert.match(out, /\nno peers\n$/);
         };
+        await until('it serves', () => /event=serving .* curve=on /.test(server.log));
         await asked();
         fs.chmodSync(keyFile, 0);
         if (root) {

@@ -411,6 +411,7 @@ test('a mesh that strangers reach without CURVE is warned of, once', async (t) =
     assert.strictEqual(open.match(/event=mesh-unprotected address=203\.0\.113\.7 .*server\.mmrp\.curve/g).length, 1);
     assert.doesNotMatch(closed, /mesh-unprotected/);
     assert.doesNotMatch(local, /mesh-unprotected/);
+    assert.match(local, /event=serving .* curve=off /);
 });
 
 test('on all addresses, a public one is enough for the warning', { skip: impossible() }, async (t) => {
