@@ -1,6 +1,7 @@
 #include "master/config/curve.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "codecs/curve_key.h"
@@ -81,6 +82,24 @@ static void on_mistake(void *context, unsigned line, const char *why)
                     (struct mark){file->path, line, line ? 1 : 0}, "%s", why);
 }
 
+/* All hosts have the same list: who is not in its own is refused by the others, whether its line
+ * was forgotten or its key file holds another key than one thinks. */
+static void check_own_key(const struct allowed_keys *keys, const struct settings *settings,
+                          struct diagnostics *diagnostics)
+{
+    const char *own = settings->mesh_public_key;
+    if (!own)
+        return;
+    for (size_t i = 0; i < keys->count; i++)
+        if (strcmp(keys->items[i].key, own) == 0)
+            return;
+    diagnostics_add(diagnostics, DIAGNOSTIC_WARNING,
+                    (struct mark){settings->curve_peers_file, 0, 0},
+                    "this host's own public key, %s, is not in it: hosts with the same list refuse "
+                    "this one",
+                    own);
+}
+
 static int check_peers(const struct yaml_node *node, const struct settings *settings,
                        struct diagnostics *diagnostics)
 {
@@ -93,8 +112,9 @@ static int check_peers(const struct yaml_node *node, const struct settings *sett
                         "the peers file %.256s cannot be read: %s; accepted: a file of up to 1 MiB "
                         "with one public key on each line",
                         file.path, strerror(errno));
-    else if (allowed_keys_read(buffer_slice(&text), &keys, on_mistake, &file) != 0 &&
-             errno == ENOMEM)
+    else if (allowed_keys_read(buffer_slice(&text), &keys, on_mistake, &file) == 0)
+        check_own_key(&keys, settings, diagnostics);
+    else if (errno == ENOMEM)
         result = -1;
     allowed_keys_free(&keys);
     buffer_free(&text);

@@ -267,6 +267,7 @@ START_TEST(the_token_comes_from_its_file)
 END_TEST
 
 #define SECRET_KEY "Tl@E7g*QcPgyF1KRg3+CR-AM9-vNNX8VNh:5=h#%"
+#define OTHER_KEY  "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
 #define PUBLIC_KEY "dZ.H>ZW*i&Z3P-/eJJNLJvJ$!:7:n7XJID{Rurqw"
 
 /* What is said of these files of CURVE: "" when they are found good. */
@@ -302,6 +303,8 @@ static const struct {
     {SECRET_KEY "5", 0600, PUBLIC_KEY, "holds no secret key"},
     {SECRET_KEY, 0600, "", "it holds no key"},
     {SECRET_KEY, 0600, "nobody", "not a public key"},
+    {SECRET_KEY, 0600, OTHER_KEY "\n", "own public key, " PUBLIC_KEY ", is not in it"},
+    {SECRET_KEY, 0600, OTHER_KEY "\n" PUBLIC_KEY "\n", ""},
 };
 
 START_TEST(the_keys_of_curve_come_from_their_files)
