@@ -114,6 +114,17 @@ static void on_released(struct ev_loop *loop, ev_prepare *prepare, int events)
 
 /* --- what peers and the ROUTER report ------------------------------------------------ */
 
+/* Operators look for those who come and go. */
+static void log_change(const struct peer *peer, enum peer_state before)
+{
+    bool up = peer->state == PEER_UP, was_up = before == PEER_UP;
+    const char *event = up ? "peer-up" : "peer-down";
+    if (up == was_up)
+        event = up ? "peer-anew" : "peer-forgotten";
+    log_event(up == was_up ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, event, "peer=%s uri=%s kind=%s",
+              peer->id, peer->uri, peer->is_msgserver ? "msgserver" : "mage");
+}
+
 static void on_peer_change(void *context, struct peer *peer, enum peer_state before)
 {
     struct mesh *mesh = context;
@@ -127,8 +138,7 @@ static void on_peer_change(void *context, struct peer *peer, enum peer_state bef
     /* One that never was up may have sent envelopes by its own connection. */
     if (!up && before != PEER_UP && peer->state != PEER_GONE)
         return;
-    LOG_INFO(up ? "peer-up" : "peer-down", "peer=%s uri=%s kind=%s", peer->id, peer->uri,
-             peer->is_msgserver ? "msgserver" : "mage");
+    log_change(peer, before);
     mesh->in_handlers++;
     mesh->handlers->on_peer(mesh->context, peer_id(peer), up, peer->is_msgserver);
     mesh->in_handlers--;
