@@ -250,12 +250,14 @@ static void on_link(void *context, enum peer_link_event event)
         begin_anew(peer);
         return;
     }
-    bool wants_privacy = peer->is_msgserver && !peer->dealer_is_private;
-    if (event != PEER_LINK_UP)
-        change_state(peer, PEER_LOST);
-    else if (!wants_privacy)
-        change_state(peer, PEER_LINKED);
-    if (wants_privacy && peer->state == PEER_CONNECTING) /* before anything leaves by it */
+    if (event == PEER_LINK_UP && peer->is_msgserver && !peer->dealer_is_private) {
+        reopen_soon(peer); /* before anything leaves by it */
+        return;
+    }
+    change_state(peer, event == PEER_LINK_UP ? PEER_LINKED : PEER_LOST);
+    /* Without what it had queued, which was given up; and to a host of ours under another identity,
+     * as the old one may still be taken there. */
+    if (event == PEER_LINK_LOST && peer->state == PEER_CONNECTING)
         reopen_soon(peer);
 }
 
@@ -264,6 +266,8 @@ static void close_dealer(struct peer *peer)
     zmq_watcher_stop(&peer->watcher);
     if (peer->dealer)
         peer_monitor_stop(&peer->monitor);
+    if (peer->dealer && !is_linked(peer->state)) /* it would connect once more for that */
+        sockets_drop_unsent(peer->dealer);
     sockets_close(&peer->dealer);
 }
 
@@ -317,6 +321,8 @@ static void on_reopening(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     struct peer *peer = timer->data;
+    if (peer->dealer)
+        sockets_drop_unsent(peer->dealer);
     close_dealer(peer);
     change_state(peer, PEER_LOST);
     if (peer->state != PEER_GONE)

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
-#include "workers/relay/mesh/failed_handshakes.h"
+#include "workers/relay/mesh/router_monitor.h"
 #include "workers/relay/mesh/zmq_watcher.h"
 
 enum { RECEIVED_PER_ROUND = 128 };
@@ -14,7 +14,10 @@ enum { RECEIVED_PER_ROUND = 128 };
 struct router_socket {
     zsock_t *sock;
     struct zmq_watcher watcher;
-    struct failed_handshakes failed;
+    struct router_monitor monitor;
+    ev_timer settled;
+    double settle_again; /* not before; by ev_now() */
+    struct ev_loop *loop;
     struct multipart in;
     router_received *on_received;
     void *context;
@@ -29,9 +32,13 @@ static struct slice user_id_of(const struct multipart *in)
 }
 
 /* libzmq 4.3 confuses its connections when one ends while a multipart of another is being read
- * (fq_t::pipe_terminated): frames of two of them get into one message, or it aborts. It looks for
- * ended ones every 100 frames, and whenever ZMQ_EVENTS is asked: so that is asked between messages,
- * and hardly any end is left to be found within one. */
+ * (fq_t::pipe_terminated): it aborts, or frames of two get into one message. Ends that come from
+ * the other side are ones that were read up to; but when a new connection takes the identity of one
+ * that is still there, the old one ends in the midst of all. libzmq finds that out whenever
+ * ZMQ_EVENTS is asked, and else every 100 frames. So it is asked between two messages; and after a
+ * connection was made nothing is read until that must be over. */
+static const double SETTLE_S = 0.002, SETTLE_INTERVAL_S = 0.02;
+
 static void let_ended_connections_go(const struct router_socket *router)
 {
     int events;
@@ -39,11 +46,33 @@ static void let_ended_connections_go(const struct router_socket *router)
     zmq_getsockopt(sockets_handle(router->sock), ZMQ_EVENTS, &events, &len);
 }
 
+/* Not more often than by intervals: connecting must not be a way to stop the reading. */
+static bool must_settle(struct router_socket *router)
+{
+    if (!router_monitor_take_connected(&router->monitor) ||
+        ev_now(router->loop) < router->settle_again)
+        return false;
+    router->settle_again = ev_now(router->loop) + SETTLE_INTERVAL_S;
+    zmq_watcher_want(&router->watcher, 0);
+    ev_timer_set(&router->settled, SETTLE_S, 0.);
+    ev_timer_start(router->loop, &router->settled);
+    return true;
+}
+
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct router_socket *router = timer->data;
+    let_ended_connections_go(router);
+    zmq_watcher_want(&router->watcher, ZMQ_POLLIN);
+}
+
 static void on_ready(void *context, int events)
 {
     (void)events;
     struct router_socket *router = context;
-    for (int i = 0; i < RECEIVED_PER_ROUND; i++) {
+    for (int i = 0; i < RECEIVED_PER_ROUND && !must_settle(router); i++) {
         let_ended_connections_go(router);
         int rc = multipart_receive(&router->in, sockets_handle(router->sock));
         if (rc == 0)
@@ -83,11 +112,14 @@ struct router_socket *router_socket_open(struct ev_loop *loop, const struct rout
     if (router) {
         router->on_received = on_received;
         router->context = context;
+        router->loop = loop;
+        ev_timer_init(&router->settled, on_settled, SETTLE_S, 0.);
+        router->settled.data = router;
         router->sock = sockets_router(options->frame_bytes_max, options->own);
     }
     if (router && router->sock &&
-        (!options->own || failed_handshakes_start(&router->failed, loop, router->sock,
-                                                  options->failed_handshakes) == 0) &&
+        router_monitor_start(&router->monitor, loop, router->sock,
+                             options->own ? options->failed_handshakes : NULL) == 0 &&
         zmq_bind(sockets_handle(router->sock), endpoint) == 0 && read_port(router) == 0 &&
         zmq_watcher_start(&router->watcher, loop, sockets_handle(router->sock), on_ready, router) ==
             0)
@@ -102,8 +134,10 @@ void router_socket_close(struct router_socket *router)
 {
     if (!router)
         return;
+    if (router->loop)
+        ev_timer_stop(router->loop, &router->settled);
     zmq_watcher_stop(&router->watcher);
-    failed_handshakes_stop(&router->failed);
+    router_monitor_stop(&router->monitor);
     multipart_clear(&router->in);
     free(router->in.frames);
     free(router->in.slices);

@@ -39,7 +39,9 @@ static const struct socket_option DEALER_OPTIONS[] = {
     {ZMQ_HEARTBEAT_IVL, 2000},
     {ZMQ_HEARTBEAT_TIMEOUT, MESH_HEARTBEAT_TTL_MS},
     {ZMQ_HEARTBEAT_TTL, MESH_HEARTBEAT_TTL_MS},
-    {ZMQ_IMMEDIATE, 1}, /* no queue towards a peer that is not connected: EAGAIN instead */
+    /* Not ZMQ_IMMEDIATE: when a connection ends while a multipart of it is being read, libzmq 4.3
+     * then aborts (socket_base_t::hiccuped). Nothing is sent here unless it is connected, and what
+     * was not sent when it ends goes with the socket: see peer.c. */
     {ZMQ_RECONNECT_IVL, 100},
     {ZMQ_RECONNECT_IVL_MAX, 2000},
     {ZMQ_CONNECT_TIMEOUT, 5000},
