@@ -153,6 +153,44 @@ test('scans and other protocols: nothing is left, and the host answers throughou
     assert.strictEqual((await a.backend.status()).mesh_peers_up, 2);
 });
 
+// What a DEALER that is named says first.
+function greetingAs(identity) {
+    const name = Buffer.from(identity);
+    const ready = Buffer.concat([Buffer.from('\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00', 'latin1'),
+        Buffer.from([name.length]), name]);
+    return Buffer.concat([GREETING, Buffer.from([0x04, ready.length]), ready]);
+}
+
+// libzmq stops reading the first, and must not write to it any more when it is reset.
+test('a connection that is reset after another took its name', { skip }, async (t) => {
+    const { pid } = usageOf(a);
+    const garbage = Buffer.from('\x01\x00\x00\x01x', 'latin1');
+    const open = async () => {
+        const socket = await stranger(portOf(a), greetingAs('twice:1'), 'stay');
+        t.after(() => socket.destroy());
+        await until('our ROUTER greets', () => socket.bytesRead > GREETING.length);
+        socket.write(garbage);
+        return socket;
+    };
+    const { mesh_strangers: before, mesh_malformed: malformed } = await a.backend.status();
+    const heard = (count) => until(`${count} came`, async () => {
+        const now = await a.backend.status();
+        return now.mesh_strangers + now.mesh_malformed >= before + malformed + count;
+    });
+    const first = await open();
+    await heard(1);
+    await open();
+    await heard(2);
+    first.write(garbage);
+    await delay(50);
+    first.resetAndDestroy();
+    const end = Date.now() + 4500; // two heartbeats
+    await until('the relay lived on', () => {
+        assert.strictEqual(usageOf(a).pid, pid);
+        return Date.now() > end;
+    });
+});
+
 /* --- thieves ----------------------------------------------------------------------------------- */
 
 // Says that `identity` is its own to the ROUTER at a port, and comes back each time that it loses it.
