@@ -298,6 +298,22 @@ START_TEST(a_home_that_stays_away_is_host_gone)
 }
 END_TEST
 
+START_TEST(the_highest_number_can_be_confirmed_when_the_home_is_back)
+{
+    start();
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", DOWN);
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-b:1", UINT64_MAX);
+    settle_here();
+    forget_sent();
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", UP);
+    expect_sent(&here, "msgServer.confirm host-b:1 | {\"msgIds\":[\"18446744073709551615\"],"
+                       "\"address\":\"sess/bob:x\"} | \n"
+                       "msgServer.connect host-b:1 | sess/bob:x;never;0;168;1 | "
+                       "host-a:1:30064771073\n");
+    stop();
+}
+END_TEST
+
 START_TEST(what_is_never_confirmed_comes_from_its_home_again)
 {
     start();
@@ -619,6 +635,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_small_window_is_renewed_too);
     tcase_add_test(cases, a_home_that_lost_the_session_is_host_gone);
     tcase_add_test(cases, a_home_that_stays_away_is_host_gone);
+    tcase_add_test(cases, the_highest_number_can_be_confirmed_when_the_home_is_back);
     tcase_add_test(cases, what_is_never_confirmed_comes_from_its_home_again);
     tcase_add_test(cases, a_full_queue_to_a_peer_is_waited_for);
     tcase_add_test(cases, what_comes_twice_is_left_out);
