@@ -26,6 +26,7 @@ static const char *const ERROR_TEXTS[ENVELOPE_ERRORS] = {
     [ENVELOPE_NO_META] = "the last frame does not hold flags and a type",
     [ENVELOPE_TYPE_TOO_LONG] = "the type's name is too long",
     [ENVELOPE_ROUTE_TOO_LONG] = "a route is too long",
+    [ENVELOPE_HOP_TOO_LONG] = "an entry of a route is too long",
     [ENVELOPE_EMPTY_HOP] = "an empty frame in the return route",
 };
 
@@ -40,6 +41,19 @@ static size_t count_to_empty(const struct slice *frames, size_t count)
     while (i < count && frames[i].len > 0)
         i++;
     return i;
+}
+
+static enum envelope_error copy_route(const struct slice *frames, size_t count,
+                                      struct slice route[ENVELOPE_ROUTE_MAX])
+{
+    if (count > ENVELOPE_ROUTE_MAX)
+        return ENVELOPE_ROUTE_TOO_LONG;
+    for (size_t i = 0; i < count; i++) {
+        if (frames[i].len > ENVELOPE_HOP_MAX)
+            return ENVELOPE_HOP_TOO_LONG;
+        route[i] = frames[i];
+    }
+    return ENVELOPE_OK;
 }
 
 static enum envelope_error parse_meta(struct slice meta, struct envelope *envelope)
@@ -63,10 +77,9 @@ static enum envelope_error parse_return_route(const struct slice *frames, size_t
         return ENVELOPE_EMPTY_HOP;
     if (!(envelope->flags & ENVELOPE_TRACK_ROUTE))
         return ENVELOPE_OK;
-    for (size_t i = 0; i < count; i++)
-        envelope->return_route[i] = frames[i];
-    envelope->return_route_len = count;
-    return ENVELOPE_OK;
+    enum envelope_error error = copy_route(frames, count, envelope->return_route);
+    envelope->return_route_len = error == ENVELOPE_OK ? count : 0;
+    return error;
 }
 
 enum envelope_error envelope_parse(const struct slice *frames, size_t count,
@@ -84,10 +97,9 @@ enum envelope_error envelope_parse(const struct slice *frames, size_t count,
     const size_t route_len = count_to_empty(frames, count);
     if (route_len == count)
         return ENVELOPE_NO_SEPARATOR;
-    if (route_len > ENVELOPE_ROUTE_MAX)
-        return ENVELOPE_ROUTE_TOO_LONG;
-    for (size_t i = 0; i < route_len; i++)
-        envelope->route[i] = frames[i];
+    error = copy_route(frames, route_len, envelope->route);
+    if (error != ENVELOPE_OK)
+        return error;
     envelope->route_len = route_len;
 
     envelope->messages = frames + route_len + 1;

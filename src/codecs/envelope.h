@@ -10,8 +10,9 @@
 #include "base/slice.h"
 
 enum {
-    ENVELOPE_TRACK_ROUTE = 1,    /* bit 0 of the flags; the other bits survive forwarding */
-    ENVELOPE_ROUTE_MAX = 16,     /* entries, either route: more is a loop or an attack */
+    ENVELOPE_TRACK_ROUTE = 1, /* bit 0 of the flags; the other bits survive forwarding */
+    ENVELOPE_ROUTE_MAX = 16,  /* entries, either route: more is a loop or an attack */
+    ENVELOPE_HOP_MAX = 255,   /* bytes of one, as of a ZeroMQ identity: it may be kept for long */
     ENVELOPE_FRAMES_MAX = 65536, /* of a whole envelope */
     ENVELOPE_TYPE_MAX = 64       /* bytes of a type's name, so that it is forwarded unallocated */
 };
@@ -57,6 +58,7 @@ enum envelope_error {
     ENVELOPE_NO_META,        /* the last frame is shorter than two bytes, or is not there */
     ENVELOPE_TYPE_TOO_LONG,  /* more than ENVELOPE_TYPE_MAX bytes */
     ENVELOPE_ROUTE_TOO_LONG, /* either route has more than ENVELOPE_ROUTE_MAX entries */
+    ENVELOPE_HOP_TOO_LONG,   /* an entry of either has more than ENVELOPE_HOP_MAX bytes */
     ENVELOPE_EMPTY_HOP,      /* in the return route: an answer would be cut there and forged */
     ENVELOPE_ERRORS
 };

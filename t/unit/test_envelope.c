@@ -177,12 +177,14 @@ END_TEST
 #define NO_SEPARATOR  "no empty frame after the route"
 #define LONG_ROUTE    "a route is too long"
 #define LONG_TYPE     "the type's name is too long"
+#define HOP_TOO_LONG  "an entry of a route is too long"
 #define EMPTY_HOP     "an empty frame in the return route"
 #define HOPS_8        "a|b|c|d|e|f|g|h"
 #define HOPS_16       HOPS_8 "|" HOPS_8
 #define HOPS_16_COMMA "a,b,c,d,e,f,g,h,a,b,c,d,e,f,g,h"
 #define NAME_16       "0123456789abcdef"
 #define NAME_64       NAME_16 NAME_16 NAME_16 NAME_16
+#define HOP_255       NAME_64 NAME_64 NAME_64 NAME_16 NAME_16 NAME_16 "0123456789abcde"
 
 static const struct {
     const char *frames, *meaning;
@@ -212,6 +214,9 @@ static const struct {
     {"<>|m|<>|" HOPS_16 "|a|\\x01msgServer.send", LONG_ROUTE},
     {"<>|m|<>|" HOPS_16 "|a|\\x00msgServer.send", LONG_ROUTE},
     {"A|<>|m|<>|" HOPS_16 "|<>|a|\\x01msgServer.send", LONG_ROUTE},
+    {HOP_255 "f|<>|m|<>|\\x00msgServer.send", HOP_TOO_LONG},
+    {"A|<>|m|<>|" HOP_255 "f|\\x01msgServer.send", HOP_TOO_LONG},
+    {"A|<>|m|<>|" HOP_255 "|\\x01msgServer.send", "A; m; " HOP_255 "; 01 msgServer.send"},
     {"A|<>|m|<>|<>|\\x01msgServer.send", EMPTY_HOP},
     {"A|<>|m|<>|<>|\\x00msgServer.send", EMPTY_HOP},
     {"A|<>|m|<>|W|<>|\\x01msgServer.send", EMPTY_HOP},
