@@ -142,6 +142,18 @@ START_TEST(a_second_connection_of_a_host_is_heard)
 }
 END_TEST
 
+START_TEST(nobody_answers_for_another)
+{
+    become_peers(0);
+    raw_send(mage.router, "A:1|<>|sess/bob:k|never|<>|C:1|C:1:77:0|1msgServer.connect");
+    raw_send(mage.dealer, "A:1|<>|sess/bob:k|never|<>|C:1|C:1:78:0|1msgServer.connect");
+    WAIT_FOR(node.envelope_count == 2);
+    ck_assert(node_got(&node, "<>|sess/bob:k|never|<>|B:1|C:1|C:1:77:0|1 msgServer.connect"));
+    ck_assert(node_got(&node, "<>|sess/bob:k|never|<>|B:1|C:1|C:1:78:0|1 msgServer.connect"));
+    part();
+}
+END_TEST
+
 START_TEST(nobody_speaks_without_a_handshake)
 {
     node_start(&node, "A:1", 0);
@@ -449,6 +461,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, both_sides_speak_as_recorded);
     tcase_add_test(cases, a_silent_host_is_taken_at_its_address_after_a_grace);
     tcase_add_test(cases, a_second_connection_of_a_host_is_heard);
+    tcase_add_test(cases, nobody_answers_for_another);
     tcase_add_test(cases, nobody_speaks_without_a_handshake);
     tcase_add_test(cases, only_announced_hosts_broadcast_and_ask);
     tcase_add_test(cases, a_host_of_ours_that_connects_anew_is_told_of);

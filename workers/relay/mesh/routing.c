@@ -271,7 +271,8 @@ void routing_from_router(struct mesh *mesh, struct multipart *in)
         route(mesh, sender.peer, &envelope);
 }
 
-/* The peer's ROUTER put its identity on the return route already. */
+/* An honest peer put its identity on the return route already: what is kept under the first hop,
+ * and shown to operators, is the peer's in any case. */
 void routing_from_peer(struct mesh *mesh, struct peer *peer, struct multipart *in)
 {
     struct envelope envelope;
@@ -286,7 +287,9 @@ void routing_from_peer(struct mesh *mesh, struct peer *peer, struct multipart *i
     if (introductions_from_peer(mesh, &sender, &envelope))
         return;
     peer_heard(peer);
-    if (!may_send(peer, envelope.type))
+    if (!envelope_track(&envelope, sender.id))
+        routing_drop_malformed(mesh, &sender, envelope.type_name, "the return route is full");
+    else if (!may_send(peer, envelope.type))
         refuse(mesh, &sender, &envelope);
     else
         route(mesh, peer, &envelope);
