@@ -652,6 +652,33 @@ START_TEST(a_reply_without_the_seal_is_no_reply)
 }
 END_TEST
 
+/* One that is taken over could put escape sequences before an operator. */
+START_TEST(a_session_with_impossible_names_is_no_reply)
+{
+    static const struct frame_session BAD[] = {
+        {.outcome = OUTCOME_QUEUED, .attached_at = SLICE_LITERAL("\033[31m:1")},
+        {.outcome = OUTCOME_QUEUED, .home = SLICE_LITERAL("a\177:1")},
+        {.outcome = OUTCOME_QUEUED, .address = SLICE_LITERAL("sess/bob\n:x")}};
+    start();
+    char token[REQUEST_TOKEN_ROOM], operation[8];
+    snprintf(operation, sizeof operation, "%d", FRAME_SESSION);
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        struct buffer versioned = {0};
+        ck_assert_int_eq(
+            put_u8(&versioned, REPLY_VERSION) | put_session_fields(&versioned, &BAD[i]), 0);
+        struct slice messages[] = {slice_of(token, requests_write_token(7, 1, token)),
+                                   slice_from_string(operation), buffer_slice(&versioned)};
+        struct envelope reply = {.type = ENVELOPE_REPLY, .messages = messages, .message_count = 3};
+        fake_mesh_receive_envelope(test.relay->mesh, &reply);
+        settle(&test, &worker);
+        ck_assert_uint_eq(worker.reply, 0);
+        ck_assert_uint_eq(figure(&test, METRIC_MALFORMED), i + 1);
+        buffer_free(&versioned);
+    }
+    stop();
+}
+END_TEST
+
 START_TEST(replies_that_make_no_sense_are_counted)
 {
     static const char *const LINES[] = {
@@ -705,6 +732,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, what_is_not_understood_is_said);
     tcase_add_test(cases, a_request_that_comes_back_is_host_gone);
     tcase_add_test(cases, a_reply_without_the_seal_is_no_reply);
+    tcase_add_test(cases, a_session_with_impossible_names_is_no_reply);
     tcase_add_test(cases, replies_that_make_no_sense_are_counted);
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "base/units.h"
+#include "codecs/session_key.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/requests.h"
 #include "workers/relay/routing.h"
@@ -146,6 +147,19 @@ static bool receipts_are_sound(struct slice run)
     return reader_finish(&reader) == 0;
 }
 
+static bool is_host_or_none(struct slice id)
+{
+    return id.len == 0 || (id.len <= CLUSTER_ID_MAX && cluster_id_is_valid(id));
+}
+
+/* All of it is shown to backends and operators. */
+static bool session_is_sound(const struct frame_session *session)
+{
+    return session->outcome < OUTCOME_COUNT && session->attached_style <= STYLE_SHORT_POLL &&
+           (session->address.len == 0 || address_is_valid(session->address)) &&
+           is_host_or_none(session->home) && is_host_or_none(session->attached_at);
+}
+
 static bool is_reply(uint16_t operation, struct slice payload)
 {
     union {
@@ -160,9 +174,7 @@ static bool is_reply(uint16_t operation, struct slice payload)
     struct recipient_result result;
     switch (operation) {
     case FRAME_SESSION:
-        return get_session(payload, &fields.session) == 0 &&
-               fields.session.outcome < OUTCOME_COUNT &&
-               fields.session.attached_style <= STYLE_SHORT_POLL;
+        return get_session(payload, &fields.session) == 0 && session_is_sound(&fields.session);
     case FRAME_SENT: {
         if (get_sent(payload, &fields.sent) != 0)
             return false;
