@@ -13,6 +13,7 @@ const { Inbox, newClient } = require('./lib/clients');
 const { clusterIdOf, peersUp, startHost } = require('./lib/hosts');
 const { MageHost } = require('./lib/mage_host');
 const { noise, repeated } = require('./lib/malformed');
+const { encode } = require('./lib/mmrp_peer');
 const { SANITIZED } = require('./lib/server');
 const { until } = require('./lib/wait');
 const { missing } = require('./lib/zookeeper');
@@ -189,6 +190,32 @@ test('a connection that is reset after another took its name', { skip }, async (
         assert.strictEqual(usageOf(a).pid, pid);
         return Date.now() > end;
     });
+});
+
+test('strangers who introduce themselves without end do not fill the log', { skip }, async (t) => {
+    const linesAtStart = a.log.split('\n').length;
+    const strangers = [];
+    t.after(() => strangers.forEach((one) => one.close()));
+    const introduce = async (id, times) => {
+        const json = JSON.stringify({ clusterId: id, identity: id, isRelay: true, isClient: false,
+            server: 'msgserver', software: '1', game: 'game', version: '1.2.3' });
+        const dealer = new zmq.Dealer({ routingId: id, linger: 0 });
+        strangers.push(dealer);
+        dealer.connect(`tcp://127.0.0.1:${portOf(a)}`);
+        const frames = encode({ route: [mage.ours], messages: [json], returnRoute: [id], type: 'mmrp.handshake', flags: 1 });
+        for (let i = 0; i < times; i += 1) {
+            await dealer.send(frames);
+        }
+    };
+    const { mesh_handshakes_received: before } = await a.backend.status();
+    await introduce(idOfB, 300);
+    for (let i = 0; i < 400; i += 1) {
+        await introduce(`stranger:${i}`, 1);
+    }
+    await until('all are heard', async () => (await a.backend.status()).mesh_handshakes_received >= before + 700);
+    const lines = a.log.split('\n').length - linesAtStart;
+    t.diagnostic(`${lines} lines in the log`);
+    assert.ok(lines < 30, `${lines} lines`);
 });
 
 /* --- thieves ----------------------------------------------------------------------------------- */
