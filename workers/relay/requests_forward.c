@@ -220,11 +220,11 @@ void requests_on_undelivered(struct relay *relay, struct slice token, uint16_t o
 {
     uint64_t incarnation, request;
     struct buffer reply = {0};
-    uint16_t refusal = put_refusal(operation, payload, OUTCOME_HOST_GONE, &reply);
-    if (refusal != 0 && read_token(token, &incarnation, &request)) {
-        struct worker_link *link = worker_link_find(relay, (uint32_t)incarnation);
-        if (link)
-            worker_link_put_reply(link, request, refusal, buffer_slice(&reply));
-    }
+    if (!read_token(token, &incarnation, &request)) /* anybody's: no work for it */
+        return;
+    struct worker_link *link = worker_link_find(relay, (uint32_t)incarnation);
+    uint16_t refusal = link ? put_refusal(operation, payload, OUTCOME_HOST_GONE, &reply) : 0;
+    if (refusal != 0)
+        worker_link_put_reply(link, request, refusal, buffer_slice(&reply));
     buffer_free(&reply);
 }
