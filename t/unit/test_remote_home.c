@@ -314,6 +314,25 @@ START_TEST(the_highest_number_can_be_confirmed_when_the_home_is_back)
 }
 END_TEST
 
+START_TEST(a_confirmation_without_measure_is_not_read)
+{
+    start();
+    test_send(&home, "sess/bob:x", "[1]");
+    struct buffer json = {0};
+    buffer_append_string(&json, "{\"address\":\"sess/bob:x\",\"msgIds\":[1");
+    for (int i = 0; i < 1 << 19; i++)
+        buffer_append_string(&json, ",1");
+    buffer_append_string(&json, "]}");
+    struct slice message = buffer_slice(&json);
+    const struct envelope confirm = {
+        .type = ENVELOPE_CONFIRM, .messages = &message, .message_count = 1};
+    fake_mesh_receive_envelope(home.relay->mesh, &confirm);
+    ck_assert_uint_eq(figure(&home, METRIC_MALFORMED), 1);
+    buffer_free(&json);
+    stop();
+}
+END_TEST
+
 START_TEST(what_is_never_confirmed_comes_from_its_home_again)
 {
     start();
@@ -636,6 +655,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_home_that_lost_the_session_is_host_gone);
     tcase_add_test(cases, a_home_that_stays_away_is_host_gone);
     tcase_add_test(cases, the_highest_number_can_be_confirmed_when_the_home_is_back);
+    tcase_add_test(cases, a_confirmation_without_measure_is_not_read);
     tcase_add_test(cases, what_is_never_confirmed_comes_from_its_home_again);
     tcase_add_test(cases, a_full_queue_to_a_peer_is_waited_for);
     tcase_add_test(cases, what_comes_twice_is_left_out);

@@ -263,12 +263,17 @@ static void on_broadcast(struct relay *relay, struct slice sender, const struct 
     }
 }
 
+/* Tens of thousands of IDs. What is larger, from anybody, is not read: it would take seconds. */
+enum { CONFIRM_BYTES_MAX = 1 << 20 };
+
 /* {"msgIds":["1","2"],"address":"sess/…"}: the highest ID, and the session; false when it is
  * something else. Numbers are taken for IDs too. */
 static bool read_confirm(struct relay *relay, struct slice text, struct session **session,
                          uint64_t *highest)
 {
-    json_t *confirm = json_loadb(text.data, text.len, 0, NULL), *id;
+    json_t *confirm =
+        text.len <= CONFIRM_BYTES_MAX ? json_loadb(text.data, text.len, 0, NULL) : NULL;
+    json_t *id;
     json_t *ids = json_object_get(confirm, "msgIds"),
            *address = json_object_get(confirm, "address");
     bool sound = json_is_array(ids) && json_is_string(address);
