@@ -192,6 +192,48 @@ test('a connection that is reset after another took its name', { skip }, async (
     });
 });
 
+// Killed under load, say: its kernel resets the connection of our DEALER, in the midst of a multipart.
+test('a peer that is reset while it sends much', { skip: skip || (process.env.FULL ? false : 'FULL=1 only: a matter of chance') }, async (t) => {
+    const { pid } = usageOf(a);
+    const body = Buffer.from('\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER', 'latin1');
+    const ready = Buffer.concat([Buffer.from([0x04, body.length]), body]);
+    const garbage = Buffer.concat(repeated(20000, Buffer.from('\x01\x00\x00\x01x', 'latin1')));
+    let resets = 0;
+    const peer = net.createServer((socket) => {
+        const end = performance.now() + 150 + 900 * Math.random(); // before the first PING
+        let greeted = false;
+        const pump = () => {
+            if (performance.now() >= end) {
+                socket.resetAndDestroy();
+                resets += 1;
+            } else if (!socket.destroyed) {
+                if (socket.writableLength < MIB) {
+                    socket.write(garbage);
+                }
+                setImmediate(pump);
+            }
+        };
+        socket.on('error', () => {});
+        socket.on('data', () => {
+            if (!greeted && socket.bytesRead > GREETING.length) {
+                greeted = true;
+                socket.write(ready);
+                setTimeout(pump, 50);
+            }
+        });
+        socket.write(GREETING);
+    });
+    await new Promise((resolve) => peer.listen(0, '127.0.0.9', resolve));
+    t.after(() => peer.close());
+    const withdraw = await mage.zookeeper.announce(`9b9b9b9b9b9b9b9b:${peer.address().port}`,
+        { ips: ['127.0.0.9'], game: 'game', version: '1.2.3' });
+    await until('it was reset often', () => {
+        assert.strictEqual(usageOf(a).pid, pid);
+        return resets >= 40;
+    }, 60000);
+    await withdraw();
+});
+
 test('strangers who introduce themselves without end do not fill the log', { skip }, async (t) => {
     const linesAtStart = a.log.split('\n').length;
     const strangers = [];

@@ -22,6 +22,9 @@ static const double HANDSHAKE_INTERVAL_S = 0.2; /* MMRP fact */
  * takes first should be a handshake. */
 static const double HANDSHAKE_REPEAT_S = (MESH_HEARTBEAT_TTL_MS + 1000) / 1e3;
 static const double OPEN_RETRY_S = 1.0, REFUSED_RETRY_S = 2.0;
+/* A MAGE host's ROUTER must have noticed the end of a connection before it meets the same identity
+ * again: else the new one is mute there for ever (MMRP fact). */
+static const double MAGE_REOPEN_S = 0.25;
 /* A host of ours may be slow; a MAGE host in its place is rare. */
 static const double ANSWER_LIMIT_S = 10.0;
 
@@ -258,7 +261,7 @@ static void on_link(void *context, enum peer_link_event event)
     /* Without what it had queued, which was given up; and to a host of ours under another identity,
      * as the old one may still be taken there. */
     if (event == PEER_LINK_LOST && peer->state == PEER_CONNECTING)
-        reopen_soon(peer);
+        reopen_in(peer, peer->is_msgserver ? 0. : MAGE_REOPEN_S);
 }
 
 static void close_dealer(struct peer *peer)

@@ -29,11 +29,6 @@ static const struct socket_option ROUTER_OPTIONS[] = {
      * closes; and what comes in can be forged with or without handover, unless CURVE is on. */
     {ZMQ_ROUTER_HANDOVER, 1},
     {ZMQ_BACKLOG, 128},
-    /* It sends no PINGs. libzmq 4.3 stops reading a connection whose identity was taken over (or
-     * whose queue is full), and when that one ends then, its next PING is a failed assertion
-     * (stream_engine_base_t::out_event): whoever reaches the port could end the process. That a
-     * peer of ours is gone shows by the TTL in its PINGs, that another one is, by TCP. */
-    {ZMQ_HEARTBEAT_IVL, 0},
 };
 
 static const struct socket_option DEALER_OPTIONS[] = {
