@@ -2,8 +2,7 @@
 #ifndef MSGSERVER_RELAY_MESH_PEER_MONITOR_H
 #define MSGSERVER_RELAY_MESH_PEER_MONITOR_H
 
-#include "workers/relay/mesh/sockets.h"
-#include "workers/relay/mesh/zmq_watcher.h"
+#include "workers/relay/mesh/socket_events.h"
 
 enum peer_link_event {
     PEER_LINK_UP,     /* the ZMTP handshake succeeded: what is sent from now on leaves */
@@ -12,10 +11,8 @@ enum peer_link_event {
 };
 
 struct peer_monitor {
-    zsock_t *events; /* inproc PAIR */
-    void *watched;
+    struct socket_events events;
     int descriptor; /* of the connection that was made last; ZeroMQ may have closed it since */
-    struct zmq_watcher watcher;
     void (*on_link)(void *context, enum peer_link_event event);
     void *context;
 };

@@ -1,11 +1,8 @@
 #include "workers/relay/mesh/router_monitor.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <zmq.h>
 
 enum {
-    EVENTS_PER_ROUND = 16,
     LOG_INTERVAL_MS = 60000,
     FAILURES = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
 };
@@ -31,37 +28,18 @@ static void report_failure(struct router_monitor *monitor, uint32_t event, uint3
                     (unsigned long long)suppressed);
 }
 
-/* First frame: event u16, value u32, both in host order (zmq_socket_monitor(3)). */
-static void take(struct router_monitor *monitor)
+static void on_event(void *context, uint16_t event, uint32_t value)
 {
-    uint16_t event;
-    uint32_t value;
-    const struct multipart *in = &monitor->in;
-    if (in->count == 0 || zmq_msg_size(&in->frames[0]) < sizeof event + sizeof value)
-        return;
-    const char *bytes = zmq_msg_data(&in->frames[0]);
-    memcpy(&event, bytes, sizeof event);
-    memcpy(&value, bytes + sizeof event, sizeof value);
+    struct router_monitor *monitor = context;
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
         monitor->connected = true;
     else
         report_failure(monitor, event, value);
 }
 
-static void on_ready(void *context, int events)
-{
-    (void)events;
-    struct router_monitor *monitor = context;
-    for (int i = 0; i < EVENTS_PER_ROUND; i++) {
-        if (multipart_receive(&monitor->in, sockets_handle(monitor->events)) != 1)
-            return;
-        take(monitor);
-    }
-}
-
 bool router_monitor_take_connected(struct router_monitor *monitor)
 {
-    on_ready(monitor, 0);
+    socket_events_read(&monitor->events);
     bool connected = monitor->connected;
     monitor->connected = false;
     return connected;
@@ -70,35 +48,13 @@ bool router_monitor_take_connected(struct router_monitor *monitor)
 int router_monitor_start(struct router_monitor *monitor, struct ev_loop *loop, zsock_t *router,
                          uint64_t *failed)
 {
-    static uint64_t counter;
-    char endpoint[64];
-    snprintf(endpoint, sizeof endpoint, "inproc://router-monitor-%llu",
-             (unsigned long long)++counter);
     monitor->failed = failed;
-    if (zmq_socket_monitor(sockets_handle(router), endpoint,
-                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | (failed ? FAILURES : 0)) != 0)
-        return -1;
-    monitor->watched = sockets_handle(router);
-    monitor->events = sockets_monitor(endpoint);
-    if (monitor->events &&
-        zmq_watcher_start(&monitor->watcher, loop, sockets_handle(monitor->events), on_ready,
-                          monitor) == 0)
-        return 0;
-    int saved_errno = errno;
-    router_monitor_stop(monitor);
-    errno = saved_errno;
-    return -1;
+    return socket_events_start(&monitor->events, loop, router,
+                               ZMQ_EVENT_HANDSHAKE_SUCCEEDED | (failed ? FAILURES : 0), on_event,
+                               monitor);
 }
 
 void router_monitor_stop(struct router_monitor *monitor)
 {
-    if (!monitor->watched)
-        return;
-    zmq_watcher_stop(&monitor->watcher);
-    zmq_socket_monitor(monitor->watched, NULL, 0);
-    sockets_close(&monitor->events);
-    multipart_clear(&monitor->in);
-    free(monitor->in.frames);
-    free(monitor->in.slices);
-    monitor->watched = NULL;
+    socket_events_stop(&monitor->events);
 }

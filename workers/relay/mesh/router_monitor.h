@@ -7,16 +7,11 @@
 #include <stdint.h>
 
 #include "base/log.h"
-#include "workers/relay/mesh/multipart.h"
-#include "workers/relay/mesh/sockets.h"
-#include "workers/relay/mesh/zmq_watcher.h"
+#include "workers/relay/mesh/socket_events.h"
 
 /* All-zero is one that was not started. */
 struct router_monitor {
-    zsock_t *events; /* inproc PAIR */
-    void *watched;
-    struct zmq_watcher watcher;
-    struct multipart in;
+    struct socket_events events;
     uint64_t *failed; /* counts; NULL: they are not looked for */
     struct log_limit log;
     bool connected; /* since the last router_monitor_take_connected() */
