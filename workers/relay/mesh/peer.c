@@ -261,7 +261,7 @@ static void on_link(void *context, enum peer_link_event event)
     /* Without what it had queued, which was given up; and to a host of ours under another identity,
      * as the old one may still be taken there. */
     if (event == PEER_LINK_LOST && peer->state == PEER_CONNECTING)
-        reopen_in(peer, peer->is_msgserver ? 0. : MAGE_REOPEN_S);
+        reopen_soon(peer);
 }
 
 static void close_dealer(struct peer *peer)
@@ -328,8 +328,12 @@ static void on_reopening(struct ev_loop *loop, ev_timer *timer, int events)
         sockets_drop_unsent(peer->dealer);
     close_dealer(peer);
     change_state(peer, PEER_LOST);
-    if (peer->state != PEER_GONE)
+    if (peer->state == PEER_GONE)
+        return;
+    if (peer->is_msgserver)
         open_or_retry(peer);
+    else
+        schedule_handshake(peer, MAGE_REOPEN_S); /* it opens what is not open */
 }
 
 static void on_handshake_due(struct ev_loop *loop, ev_timer *timer, int events)
