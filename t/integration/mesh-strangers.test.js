@@ -34,7 +34,7 @@ const portOf = (server) => server.config.mmrp.bind.port;
 
 // ZMTP 3.1: a greeting, and a READY command of a DEALER (RFC 37).
 const GREETING = Buffer.concat([Buffer.from('ff00000000000000017f0301', 'hex'), Buffer.from('NULL'), Buffer.alloc(48)]);
-const READY = Buffer.concat([Buffer.from('\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER', 'latin1')]);
+const READY = Buffer.concat([Buffer.from('\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER', 'latin1')]);
 const RAW = [
     ['connect and close', ''],
     ['an HTTP request', 'GET /check.txt HTTP/1.1\r\nHost: x\r\n\r\n'],
