@@ -304,7 +304,8 @@ START_TEST(a_slow_reader_is_given_no_credit)
     for (uint64_t id = MESSAGES + 1; id <= MESSAGES + SMALL; id++)
         fake_relay_deliver(&harness.relay, 0, id, "[]", NULL);
     LOOP_UNTIL(harness.loop, harness.relay.credit + connection->uncredited == all);
-    ck_assert_uint_eq(buffer_len(&connection->out), held + SMALL * strlen("12{\"2001\":[]}"));
+    /* Or less: the kernel may have made more room for itself. */
+    ck_assert_uint_le(buffer_len(&connection->out), held + SMALL * strlen("12{\"2001\":[]}"));
     ck_assert_uint_eq(connection->uncredited, buffer_len(&connection->out));
     LOOP_UNTIL(harness.loop,
                (peer_pump(&peer), peer_forget(&peer), buffer_len(&connection->out) == 0));
