@@ -30,7 +30,8 @@ enum { DATA_FRAME_MAX_PAYLOAD = 1 << 30, DATA_FRAME_SMALL = 64 << 10 };
 #define FIELDS_ATTACH(F)                                                                           \
     F(u64, handle)                                                                                 \
     F(u64, since) F(u8, style) F(u8, flags) F(slice, address) F(slice, home) F(slice, confirmed)
-#define FIELDS_CONFIRM(F) F(u64, handle) F(slice, confirmed)
+/* `credit` as in CREDIT: what the worker owes goes along. */
+#define FIELDS_CONFIRM(F) F(u64, handle) F(u32, credit) F(slice, confirmed)
 #define FIELDS_DETACH(F)  F(u64, handle)
 /* `bytes`, as messages_cost() counts them, that the worker does not hold for the client any more:
  * the relay may send as many more. */
@@ -83,6 +84,14 @@ enum { MESSAGE_FRAMING = 32 };
 static inline uint64_t messages_cost(uint64_t count, uint64_t body_bytes)
 {
     return body_bytes + count * MESSAGE_FRAMING;
+}
+
+/* Credit below this part of an attachment's window may wait in the worker until it has something
+ * else to say. So whatever is in flight up to it may have been taken, and counts as nothing where
+ * something is to wait for an empty window. */
+static inline uint64_t credit_slack(uint64_t window)
+{
+    return window / 4;
 }
 
 /* Why an attachment ended; the text in parentheses is the reason in session.unset. */

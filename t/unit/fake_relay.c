@@ -53,6 +53,9 @@ static void on_frame(void *context, uint16_t type, struct slice payload)
         break;
     case FRAME_CONFIRM:
         ck_assert_int_eq(get_confirm(payload, &confirm), 0);
+        relay->credit += confirm.credit;
+        if (confirm.credit > 0)
+            buffer_printf(&relay->journal, "credit %u\n", confirm.credit);
         buffer_append_string(&relay->journal, "confirm ");
         write_ids(&relay->journal, confirm.confirmed);
         break;

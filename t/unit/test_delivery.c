@@ -176,6 +176,22 @@ START_TEST(a_window_holds_back_what_the_client_does_not_take)
 }
 END_TEST
 
+/* For what is little, a worker gives no credit by itself: it does not keep a large one back. */
+START_TEST(little_in_flight_keeps_nothing_back)
+{
+    start();
+    test.settings.limit_attachment_window = 4 * messages_cost(1, 3);
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "", 0);
+    settle_here();
+    test_send(&test, "sess/bob:x", "[1]");
+    test_send(&test, "sess/bob:x", LARGE);
+    test_send(&test, "sess/bob:x", "[3]");
+    settle_here();
+    expect(&worker, "deliver 1: 1=[1]\ndeliver 1: 2=" LARGE "\n");
+    stop();
+}
+END_TEST
+
 START_TEST(polls_get_everything_once)
 {
     start();
@@ -480,6 +496,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, who_is_announced_again_does_not_take_over_from_who_came_later);
     tcase_add_test(cases, another_worker_cannot_speak_for_a_handle);
     tcase_add_test(cases, a_window_holds_back_what_the_client_does_not_take);
+    tcase_add_test(cases, little_in_flight_keeps_nothing_back);
     tcase_add_test(cases, polls_get_everything_once);
     tcase_add_test(cases, the_same_answer_again_is_held_back);
     tcase_add_test(cases, a_client_that_is_held_back_may_leave);

@@ -7,6 +7,8 @@
 #include "fake_relay.h"
 #include "workers/client/relay_link.h"
 
+enum { WINDOW = 4096 };
+
 static struct ev_loop *loop;
 static struct fake_relay relay;
 static struct relay_link *worker;
@@ -54,7 +56,7 @@ static void attach(struct owner *owner, enum attachment_style style, const char 
 static void setup(void)
 {
     loop = ev_loop_new(0);
-    worker = relay_link_new(loop, 7);
+    worker = relay_link_new(loop, 7, WINDOW);
 }
 
 static void connect_relay(void)
@@ -98,6 +100,31 @@ START_TEST(an_attachment_lives_until_it_is_detached)
     fake_relay_run_once(loop);
     ck_assert_uint_eq(bob.deliveries, 2);
     ck_assert_int_eq(bob.ended, -1);
+    buffer_free(&bob.seen);
+}
+END_TEST
+
+START_TEST(little_credit_waits_for_a_confirmation)
+{
+    static char body[WINDOW / 4];
+    memset(body, ' ', sizeof body - 1);
+    connect_relay();
+    struct owner bob;
+    attach(&bob, STYLE_STREAM, "sess/bob:x");
+    LOOP_UNTIL(loop, relay.attachments == 1);
+    fake_relay_deliver(&relay, 0, 5, "[]", body, NULL);
+    LOOP_UNTIL(loop, bob.deliveries == 1);
+    attachment_credit(bob.attachment, messages_cost(1, 2));
+    fake_relay_run_once(loop);
+    ck_assert(!fake_relay_was_told(&relay, "credit 34"));
+    attachment_credit(bob.attachment, messages_cost(1, sizeof body - 1)); /* much by now */
+    LOOP_UNTIL(loop, relay.credit == messages_cost(2, 2 + sizeof body - 1));
+    fake_relay_deliver(&relay, 0, 7, "[]", NULL);
+    LOOP_UNTIL(loop, bob.deliveries == 2);
+    attachment_credit(bob.attachment, messages_cost(1, 2));
+    attachment_confirm(bob.attachment, (uint64_t[]){7}, 1);
+    LOOP_UNTIL(loop, fake_relay_was_told(&relay, "confirm 7"));
+    ck_assert_uint_eq(relay.credit, messages_cost(3, 4 + sizeof body - 1));
     buffer_free(&bob.seen);
 }
 END_TEST
@@ -319,6 +346,7 @@ static void add_tests(TCase *cases)
 {
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, an_attachment_lives_until_it_is_detached);
+    tcase_add_test(cases, little_credit_waits_for_a_confirmation);
     tcase_add_test(cases, polls_are_over_after_their_delivery);
     tcase_add_test(cases, ends_come_with_their_reason);
     tcase_add_test(cases, a_broadcast_reaches_each_with_its_own_id);

@@ -259,6 +259,28 @@ START_TEST(a_small_window_is_renewed_too)
 }
 END_TEST
 
+/* For what is little, a worker gives no credit by itself. */
+START_TEST(a_small_window_is_renewed_without_credit)
+{
+    start();
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-b:1", 0);
+    settle_here();
+    test_send(&home, "sess/bob:x", LARGE);
+    settle_here();
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", DOWN);
+    fake_mesh_set_peer(home.relay->mesh, "host-a:1", DOWN);
+    fake_mesh_set_peer(home.relay->mesh, "host-a:1", UP);
+    fake_mesh_set_peer(here.relay->mesh, "host-b:1", UP);
+    test_credit(&worker, 1, 131);
+    settle_here();
+    test_send(&home, "sess/bob:x", "[345]");
+    test_send(&home, "sess/bob:x", "[1]");
+    settle_here();
+    expect(&worker, "deliver 1: 1=" LARGE "\ndeliver 1: 2=[345]\ndeliver 1: 3=[1]\n");
+    stop();
+}
+END_TEST
+
 START_TEST(a_home_that_lost_the_session_is_host_gone)
 {
     start();
@@ -652,6 +674,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, nothing_is_sent_beyond_the_window_nor_twice);
     tcase_add_test(cases, a_home_that_comes_back_is_connected_again);
     tcase_add_test(cases, a_small_window_is_renewed_too);
+    tcase_add_test(cases, a_small_window_is_renewed_without_credit);
     tcase_add_test(cases, a_home_that_lost_the_session_is_host_gone);
     tcase_add_test(cases, a_home_that_stays_away_is_host_gone);
     tcase_add_test(cases, the_highest_number_can_be_confirmed_when_the_home_is_back);

@@ -84,7 +84,7 @@ struct client_worker *client_worker_new(struct ev_loop *loop, uint32_t incarnati
     ev_prepare_init(&worker->round_end, on_round_end);
     ev_set_priority(&worker->round_end, EV_MINPRI + 1);
     worker->round_end.data = worker;
-    worker->relay = relay_link_new(loop, incarnation);
+    worker->relay = relay_link_new(loop, incarnation, worker->settings.limit_attachment_window);
     worker->acceptor = acceptor_new(loop, on_accepted, worker);
     if (!worker->relay || !worker->acceptor) {
         int error = errno;

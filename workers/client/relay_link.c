@@ -22,7 +22,8 @@ struct attachment {
     uint64_t handle;
     uint64_t since_us;  /* when the client came: clock_monotonic_us() */
     uint64_t confirmed; /* the highest ID that the client confirmed; covers all below it */
-    size_t in_flight;   /* cost of what the present relay delivered and got no credit for yet */
+    size_t in_flight;   /* cost of what the present relay delivered and was not taken yet */
+    size_t owed;        /* the credit for what was taken, below credit_slack() */
     struct relay_link *link;
     const struct attachment_events *events;
     void *owner;
@@ -47,6 +48,7 @@ struct relay_link {
     struct ev_loop *loop;
     struct data_channel *channel; /* NULL while no relay is there */
     uint32_t incarnation;
+    size_t window;
     uint32_t last_attachment;
     uint64_t last_request;
     struct attachment *attachments;
@@ -221,7 +223,7 @@ static int announce(struct attachment *attachment, const uint64_t *confirmed, si
     data_channel_wrote(link->channel);
     attachment->announced = true;
     attachment->confirmation_owed = false;
-    attachment->in_flight = 0;
+    attachment->in_flight = attachment->owed = 0;
     return 0;
 }
 
@@ -298,7 +300,9 @@ static void send_confirmation(struct attachment *attachment, const uint64_t *ids
         wrote(link, -1);
         return;
     }
-    struct frame_confirm frame = {attachment->handle, buffer_slice(&link->scratch)};
+    struct frame_confirm frame = {attachment->handle, (uint32_t)attachment->owed,
+                                  buffer_slice(&link->scratch)};
+    attachment->owed = 0;
     wrote(link, put_confirm(data_channel_out(link->channel), &frame));
 }
 
@@ -330,8 +334,12 @@ void attachment_credit(struct attachment *attachment, size_t bytes)
     if (bytes == 0 || !link->channel)
         return;
     attachment->in_flight -= bytes;
-    INVARIANT(bytes <= UINT32_MAX, "more bytes taken than a delivery can hold");
-    struct frame_credit frame = {attachment->handle, (uint32_t)bytes};
+    attachment->owed += bytes;
+    if (attachment->owed < credit_slack(link->window))
+        return;
+    INVARIANT(attachment->owed <= UINT32_MAX, "more bytes taken than a delivery can hold");
+    struct frame_credit frame = {attachment->handle, (uint32_t)attachment->owed};
+    attachment->owed = 0;
     wrote(link, put_credit(data_channel_out(link->channel), &frame));
 }
 
@@ -462,7 +470,7 @@ static void on_lost(void *context)
     drop_channel(link);
 }
 
-struct relay_link *relay_link_new(struct ev_loop *loop, uint32_t incarnation)
+struct relay_link *relay_link_new(struct ev_loop *loop, uint32_t incarnation, size_t window)
 {
     struct relay_link *link = calloc(1, sizeof *link);
     if (!link)
@@ -470,6 +478,7 @@ struct relay_link *relay_link_new(struct ev_loop *loop, uint32_t incarnation)
     link->magic = LINK_MAGIC;
     link->loop = loop;
     link->incarnation = incarnation;
+    link->window = window;
     ev_timer_init(&link->timer, on_timer, 0., 0.);
     link->timer.data = link;
     return link;

@@ -10,7 +10,8 @@
 struct relay_link;
 struct attachment;
 
-struct relay_link *relay_link_new(struct ev_loop *loop, uint32_t incarnation);
+/* `window`: server.limits.attachmentWindow. */
+struct relay_link *relay_link_new(struct ev_loop *loop, uint32_t incarnation, size_t window);
 void relay_link_free(struct relay_link *link);
 /* A new data channel replaces the old one, if any: every attachment is announced again as resumed,
  * and requests that were under way end with their failure. Takes the descriptor. */
@@ -35,7 +36,8 @@ struct attachment *attachment_new(struct relay_link *link, enum attachment_style
 /* The owner leaves: no event follows. */
 void attachment_detach(struct attachment *attachment);
 void attachment_confirm(struct attachment *attachment, const uint64_t *ids, size_t count);
-/* The client's socket took `bytes` of what was delivered, as messages_cost() counts them. */
+/* The client's socket took `bytes` of what was delivered, as messages_cost() counts them. The relay
+ * hears of it when they are many, or with the next confirmation. */
 void attachment_credit(struct attachment *attachment, size_t bytes);
 
 enum request_failure {

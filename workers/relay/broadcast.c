@@ -13,7 +13,7 @@ static bool may_share(const struct attachment *attachment, size_t body_len)
 {
     return attachment->outlet->kind == OUTLET_WORKER && attachment->style == STYLE_STREAM &&
            attachment->state == ATTACHMENT_IDLE && !outlet_is_congested(attachment->outlet) &&
-           (attachment->in_flight == 0 ||
+           (attachment->in_flight <= credit_slack(attachment->window) ||
             attachment->in_flight + messages_cost(1, body_len) <= attachment->window);
 }
 

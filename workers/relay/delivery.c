@@ -87,7 +87,8 @@ static bool has_room(const struct attachment *attachment, const struct run *run,
      * that the peer, which counts the same bytes, knows when the window is used up. */
     if (attachment->outlet->kind == OUTLET_PEER)
         return in_flight < attachment->window;
-    return in_flight == 0 || in_flight + more <= attachment->window;
+    bool first = run_cost == 0 && attachment->in_flight <= credit_slack(attachment->window);
+    return first || in_flight + more <= attachment->window;
 }
 
 static struct run choose_run(const struct relay *relay, const struct attachment *attachment,

@@ -57,7 +57,8 @@ void redelivery_note(struct relay *relay, struct attachment *attachment)
 
 static void redeliver(struct relay *relay, struct attachment *attachment)
 {
-    if (attachment->state != ATTACHMENT_IDLE || attachment->in_flight > 0)
+    if (attachment->state != ATTACHMENT_IDLE ||
+        attachment->in_flight > credit_slack(attachment->window))
         return;
     metric_add(&relay->metrics, METRIC_REDELIVERIES, 1);
     if (attachment->away) {

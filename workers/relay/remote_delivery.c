@@ -50,6 +50,8 @@ static void take_stream_pack(struct relay *relay, struct remote_client *client,
         ignore_rest(relay, client, ATTACHMENT_FULL);
     else if (rest == REMOTE_REST_GAP)
         ignore_rest(relay, client, ATTACHMENT_IDLE);
+    else
+        remote_client_renew_window(relay, client); /* little in flight may bring no credit */
 }
 
 static void take_poll_pack(struct relay *relay, struct remote_client *client,

@@ -292,8 +292,7 @@ void remote_home_confirm(struct relay *relay, struct attachment *attachment, str
         remote_client_set_due(attachment->away, true);
 }
 
-/* Two hosts of ours: the home stops when the window is used up, so say when there is room again. */
-static void renew_window(struct relay *relay, struct remote_client *client)
+void remote_client_renew_window(struct relay *relay, struct remote_client *client)
 {
     const struct attachment *attachment = client->attachment;
     if (attachment->state == ATTACHMENT_IDLE && attachment->style == STYLE_STREAM &&
@@ -307,7 +306,7 @@ void remote_home_credit(struct relay *relay, struct attachment *attachment)
     if (attachment->state == ATTACHMENT_FULL && attachment->in_flight <= attachment->window / 2)
         send_connect(relay, attachment->away);
     else
-        renew_window(relay, attachment->away);
+        remote_client_renew_window(relay, attachment->away);
 }
 
 void remote_home_go_on(struct relay *relay, struct attachment *attachment)

@@ -22,5 +22,8 @@ struct remote_home {
 void remote_client_set_due(struct remote_client *client, bool due);
 /* Bytes that the client may be given now; at least 1. */
 uint32_t remote_client_room(const struct attachment *attachment);
+/* Two hosts of ours: the home stops when the window that it was granted is used up, so it is told
+ * when there is room again. */
+void remote_client_renew_window(struct relay *relay, struct remote_client *client);
 
 #endif

@@ -60,6 +60,8 @@ static void on_confirm(struct worker_link *link, struct slice payload)
     struct attachment *attachment = find_or_count(link, confirm.handle);
     if (!attachment)
         return;
+    if (confirm.credit > 0)
+        delivery_credit(link->relay, attachment, confirm.credit);
     if (attachment->session)
         delivery_confirm(link->relay, attachment->session, delivery_highest(confirm.confirmed));
     else
