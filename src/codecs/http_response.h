@@ -3,6 +3,7 @@
 #define MSGSERVER_CODECS_HTTP_RESPONSE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buffer.h"
 
@@ -10,11 +11,12 @@ enum { HTTP_NO_LENGTH = -1 };
 
 struct http_response {
     unsigned status;
-    const char *content_type; /* NULL: no such field */
     long long content_length; /* HTTP_NO_LENGTH: no such field (204, 101, event streams) */
     bool close;               /* adds "Connection: close" */
     bool keep_alive_1_0;      /* adds "Connection: keep-alive", for HTTP/1.0 clients */
-    const char *extra;        /* further whole lines with CRLF, or NULL */
+    const char *content_type; /* NULL: no such field */
+    const char *extra, *more; /* further whole lines with CRLF, or NULL */
+    uint64_t idle_s;          /* adds "keep-alive: timeout=…", unless it is 0 */
 };
 
 /* The standard reason phrase ("Not Found"). */

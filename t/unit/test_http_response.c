@@ -26,8 +26,13 @@ START_TEST(heads_have_the_fields_asked_for)
                                       .content_type = "application/json",
                                       .content_length = 12345678901,
                                       .keep_alive_1_0 = true},
-               "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-               "Content-Length: 12345678901\r\nConnection: keep-alive\r\n\r\n");
+               "HTTP/1.1 200 OK\r\nContent-Length: 12345678901\r\n"
+               "Connection: keep-alive\r\ncontent-type: application/json\r\n\r\n");
+    check_head(
+        (struct http_response){
+            .status = 299, .extra = "a: b\r\n", .more = "c: d\r\n", .idle_s = 59},
+        "HTTP/1.1 299 \r\nContent-Length: 0\r\na: b\r\nc: d\r\n"
+        "keep-alive: timeout=59\r\n\r\n");
 }
 END_TEST
 

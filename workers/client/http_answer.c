@@ -1,6 +1,5 @@
 #include "workers/client/http_answer.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "codecs/http_response.h"
@@ -8,28 +7,10 @@
 
 /* Tells a backend's connection pool how long an idle connection stays, a second early, so that it
  * sends no request into one that is just being closed. */
-static int put_idle_hint(struct buffer *extra, const struct connection *connection)
+static uint64_t idle_hint(const struct connection *connection)
 {
     uint64_t idle_s = connection->worker->settings.header_timeout / 1000;
-    if (!connection->is_backend || !connection->keep_alive || idle_s < 2)
-        return 0;
-    return buffer_printf(extra, "keep-alive: timeout=%" PRIu64 "\r\n", idle_s - 1);
-}
-
-/* Field names are in lower case, as existing clients saw them from the original. */
-static int put_extra(struct buffer *extra, const struct connection *connection,
-                     const char *content_type, const char *more)
-{
-    const char *cors = connection->cors;
-    if (content_type && buffer_printf(extra, "content-type: %s\r\n", content_type) != 0)
-        return -1;
-    if (more && buffer_append_string(extra, more) != 0)
-        return -1;
-    if (cors && buffer_append_string(extra, cors) != 0)
-        return -1;
-    if (put_idle_hint(extra, connection) != 0)
-        return -1;
-    return buffer_append(extra, "", 1);
+    return connection->is_backend && connection->keep_alive && idle_s >= 2 ? idle_s - 1 : 0;
 }
 
 int http_answer_head(struct connection *connection, unsigned status, const char *content_type,
@@ -37,18 +18,16 @@ int http_answer_head(struct connection *connection, unsigned status, const char 
 {
     if (connection->worker->stopping)
         connection->keep_alive = false;
-    struct buffer lines = {0};
-    int put = put_extra(&lines, connection, content_type, extra);
-    if (put == 0) {
-        struct http_response response = {.status = status,
-                                         .content_length = length,
-                                         .close = !connection->keep_alive && status != 101,
-                                         .keep_alive_1_0 =
-                                             connection->keep_alive && connection->http_1_0,
-                                         .extra = buffer_bytes(&lines)};
-        put = http_response_head(&connection->out, &response);
-    }
-    buffer_free(&lines);
+    struct http_response response = {.status = status,
+                                     .content_length = length,
+                                     .close = !connection->keep_alive && status != 101,
+                                     .keep_alive_1_0 =
+                                         connection->keep_alive && connection->http_1_0,
+                                     .content_type = content_type,
+                                     .extra = extra,
+                                     .more = connection->cors,
+                                     .idle_s = idle_hint(connection)};
+    int put = http_response_head(&connection->out, &response);
     free(connection->cors);
     connection->cors = NULL;
     return put;

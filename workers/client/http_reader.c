@@ -36,21 +36,22 @@ static bool takes_requests(const struct connection *connection)
 
 /* --- bodies --------------------------------------------------------------------------------- */
 
-/* The request is whole. A client's head is parsed anew, because its bytes have moved meanwhile. */
+/* The request is whole. Its head is parsed anew, because its bytes have moved meanwhile. */
 static void body_done(struct connection *connection)
 {
     struct pending_request pending = *connection->role.pending;
     free(connection->role.pending);
     connection->role.pending = NULL;
-    if (connection->is_backend) {
-        exchange_start(connection, &pending.head, &pending.body);
-        return;
-    }
     struct http_request request;
     enum http_error error;
     size_t len = buffer_len(&pending.head);
     INVARIANT(http_request_parse(buffer_slice(&pending.head), len, &request, &error) == (long)len,
               "a request head that can be parsed only once");
+    if (connection->is_backend) {
+        exchange_start(connection, &request, buffer_slice(&pending.body), &pending.head,
+                       &pending.body);
+        return;
+    }
     client_listener_handle(connection, &request);
     buffer_free(&pending.head);
 }
@@ -115,18 +116,30 @@ static void hand_over(struct connection *connection)
     buffer_free(&rest);
 }
 
+/* A backend's request that is all there: its bytes go on where they are. */
+static void handle_whole(struct connection *connection, const struct http_request *request,
+                         size_t head_len)
+{
+    struct buffer bytes = connection->in;
+    struct slice body = slice_of(buffer_bytes(&bytes) + head_len, (size_t)request->content_length);
+    struct slice next = slice_of(body.data + body.len, buffer_len(&bytes) - head_len - body.len);
+    connection->in = (struct buffer){0};
+    if (next.len > 0)
+        connection_keep_input(connection, next);
+    if (connection->state == CONNECTION_CLOSED)
+        buffer_free(&bytes);
+    else
+        exchange_start(connection, request, body, &bytes, NULL);
+}
+
 static void handle_bodiless(struct connection *connection, const struct http_request *request,
                             size_t head_len)
 {
     if (connection->is_backend) {
-        struct buffer head = {0}, body = {0};
-        if (!connection_wrote(connection,
-                              buffer_append(&head, buffer_bytes(&connection->in), head_len) != 0))
-            return;
-        exchange_start(connection, &head, &body);
-    } else {
-        client_listener_handle(connection, request);
+        handle_whole(connection, request, head_len);
+        return;
     }
+    client_listener_handle(connection, request);
     if (connection->state == CONNECTION_CLOSED)
         return;
     buffer_consume(&connection->in, head_len);
@@ -169,6 +182,9 @@ static void handle_head(struct connection *connection, const struct http_request
     case HTTP_BODY_MORE:
         if (is_stranger(connection, request))
             refuse_stranger(connection);
+        else if (connection->is_backend && !request->chunked &&
+                 buffer_len(&connection->in) - head_len >= request->content_length)
+            handle_whole(connection, request, head_len);
         else
             start_body(connection, request, &start, head_len);
         break;

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/invariant.h"
-#include "codecs/http_request.h"
 #include "workers/client/backend/exchange_start.h"
 #include "workers/client/http_answer.h"
 
@@ -12,17 +11,16 @@ enum { EXCHANGE_MAGIC = 0x65786368 };
 struct exchange {
     unsigned magic;
     struct connection *connection;
-    struct exchange_request request; /* views of head and body */
-    struct buffer head;
-    struct buffer body;
+    struct exchange_request request; /* views of the bytes */
+    struct buffer bytes, rest;
     void *state; /* the API's */
     void (*abandon)(void *state);
 };
 
 static void free_exchange(struct exchange *exchange)
 {
-    buffer_free(&exchange->head);
-    buffer_free(&exchange->body);
+    buffer_free(&exchange->bytes);
+    buffer_free(&exchange->rest);
     exchange->magic = 0;
     free(exchange);
 }
@@ -52,39 +50,37 @@ static void handle_event(struct connection *connection, enum connection_event ev
     }
 }
 
-static void read_request(struct exchange *exchange)
+static struct exchange_request view_of(const struct http_request *http, struct slice body)
 {
-    struct http_request http;
-    enum http_error error;
-    size_t len = buffer_len(&exchange->head);
-    INVARIANT(http_request_parse(buffer_slice(&exchange->head), len, &http, &error) == (long)len,
-              "a request head that can be parsed only once");
-    exchange->request =
-        (struct exchange_request){.method = http.method,
-                                  .path = http.path,
-                                  .query = http.query,
-                                  .content_type = http_request_field(&http, "content-type"),
-                                  .authorization = http_request_field(&http, "authorization"),
-                                  .accept = http_request_field(&http, "accept"),
-                                  .last_event_id = http_request_field(&http, "last-event-id"),
-                                  .body = buffer_slice(&exchange->body)};
+    return (struct exchange_request){.method = http->method,
+                                     .path = http->path,
+                                     .query = http->query,
+                                     .content_type = http_request_field(http, "content-type"),
+                                     .authorization = http_request_field(http, "authorization"),
+                                     .accept = http_request_field(http, "accept"),
+                                     .last_event_id = http_request_field(http, "last-event-id"),
+                                     .body = body};
 }
 
-void exchange_start(struct connection *connection, struct buffer *head, struct buffer *body)
+void exchange_start(struct connection *connection, const struct http_request *request,
+                    struct slice body, struct buffer *bytes, struct buffer *rest)
 {
-    struct exchange *exchange = calloc(1, sizeof *exchange);
+    struct exchange *exchange = malloc(sizeof *exchange);
     if (!exchange) {
-        buffer_free(head);
-        buffer_free(body);
+        buffer_free(bytes);
+        if (rest)
+            buffer_free(rest);
         connection_wrote(connection, true);
         return;
     }
-    exchange->magic = EXCHANGE_MAGIC;
-    exchange->connection = connection;
-    exchange->head = *head;
-    exchange->body = *body;
-    *head = *body = (struct buffer){0};
-    read_request(exchange);
+    *exchange = (struct exchange){.magic = EXCHANGE_MAGIC,
+                                  .connection = connection,
+                                  .request = view_of(request, body),
+                                  .bytes = *bytes,
+                                  .rest = rest ? *rest : (struct buffer){0}};
+    *bytes = (struct buffer){0};
+    if (rest)
+        *rest = (struct buffer){0};
     connection->role.exchange = exchange;
     connection->handler = handle_event;
     connection_enter(connection, CONNECTION_WAITING);

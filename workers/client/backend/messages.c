@@ -38,8 +38,9 @@ static int put_queued(struct buffer *out, const struct recipient_result *result)
     for (uint32_t i = 0; i < result->count && !failed; i++)
         failed = (i > 0 && buffer_append_string(out, ",") != 0) ||
                  buffer_append_u64(out, result->first_id + i) != 0;
-    failed = failed || buffer_printf(out, "],\"attached\":%s",
-                                     result->flags & RESULT_ATTACHED ? "true" : "false") != 0;
+    failed = failed || buffer_append_string(out, result->flags & RESULT_ATTACHED
+                                                     ? "],\"attached\":true"
+                                                     : "],\"attached\":false") != 0;
     if (result->flags & RESULT_REPLACED)
         failed = failed || buffer_append_string(out, ",\"replaced\":true") != 0;
     if (result->flags & RESULT_REPEATED)
@@ -62,7 +63,9 @@ static int put_result(struct buffer *out, const struct batch_recipient *recipien
     const struct recipient_result *result = &recipient->result;
     int failed = buffer_append_string(out, "{\"to\":") != 0 ||
                  buffer_append_slice(out, recipient->key) != 0 ||
-                 buffer_printf(out, ",\"outcome\":\"%s\"", outcome_code(result->outcome)) != 0 ||
+                 buffer_append_string(out, ",\"outcome\":\"") != 0 ||
+                 buffer_append_string(out, outcome_code(result->outcome)) != 0 ||
+                 buffer_append_string(out, "\"") != 0 ||
                  (result->outcome == OUTCOME_QUEUED ? put_queued(out, result)
                                                     : put_refused(out, result)) != 0;
     /* Also when it was refused after all. */
