@@ -18,9 +18,9 @@ while [ $# -gt 0 ]; do
 		export BENCH_HOSTS=$2
 		shift
 		;;
-	idle | mesh | store) scenarios="$scenarios $1" ;;
+	fanout | idle | mesh | store | unicast) scenarios="$scenarios $1" ;;
 	*)
-		echo "bench: no scenario \"$1\"; there are: idle, mesh, store"
+		echo "bench: no scenario \"$1\"; there are: fanout, idle, mesh, store, unicast"
 		exit 64
 		;;
 	esac
@@ -31,7 +31,9 @@ ulimit -n "$(ulimit -Hn)"
 export MSGSERVER_BUILD=$build BENCH_QUICK=$quick
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
-for scenario in ${scenarios:-idle store mesh}; do
+# --quick alone leaves out those that start a hundred hosts, or rounds by the dozen.
+[ -n "$scenarios" ] || { [ -n "$quick" ] && scenarios="fanout unicast idle" || scenarios="fanout unicast idle store mesh"; }
+for scenario in $scenarios; do
 	node "$scenario.js" "$results" || { echo "bench: $scenario failed"; exit 1; }
 done
 [ -z "$json" ] || node -e '

@@ -1,0 +1,59 @@
+'use strict';
+// The servers that are measured side by side. Each is {pid, port, publish, log(), stop()}: clients
+// connect to `port`, backends to `publish` (a Unix socket, or a port).
+//
+// Nothing is pinned to a processor: whether the scheduler puts a server beside its load or on top of
+// it changes from round to round for all of them alike, and the medians of ratios move less than with
+// two or three processes of one server held on one processor.
+
+const { spawn } = require('child_process');
+const fs = require('fs');
+const os = require('os');
+const path = require('path');
+const readline = require('readline');
+const { BUILD, Server, freePort } = require('../../integration/lib/server');
+const { end } = require('./processes');
+const { startNchan } = require('../peers/nchan');
+const { startPushpin } = require('../peers/pushpin');
+
+async function startMsgserver({ engine = 'lmdb', workers = 1 } = {}) {
+    const server = await Server.start({
+        workers,
+        store: { engine, size: '1GiB' },
+        limits: { connections: 100000 },
+        msgStream: { transports: { websocket: { pingInterval: '1h' } } },
+    });
+    return {
+        pid: server.process.pid,
+        kind: 'msgserver',
+        port: server.port,
+        publish: server.backendSocket,
+        log: () => server.log,
+        stop: () => server.dispose(),
+    };
+}
+
+async function startLimit({ modes = [] } = {}) {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'bench-limit.'));
+    const port = await freePort();
+    const publish = path.join(directory, 'publish.sock');
+    const child = spawn(path.join(BUILD, 'limit-server'), [port, publish, ...modes],
+        { stdio: ['pipe', 'pipe', 'inherit'] });
+    await new Promise((resolve, reject) => {
+        child.on('exit', () => reject(new Error('limit-server did not start')));
+        readline.createInterface({ input: child.stdout }).once('line', resolve);
+    });
+    return {
+        pid: child.pid,
+        kind: 'limit',
+        port,
+        publish,
+        log: () => '',
+        stop: async () => {
+            await end(child);
+            fs.rmSync(directory, { recursive: true });
+        },
+    };
+}
+
+module.exports = { startLimit, startMsgserver, startNchan, startPushpin };

@@ -1,0 +1,22 @@
+/* Times, counted with 1 % precision in constant memory. */
+#ifndef MSGSERVER_BENCH_HISTOGRAM_H
+#define MSGSERVER_BENCH_HISTOGRAM_H
+
+#include <stdint.h>
+
+enum {
+    HISTOGRAM_STEPS_LOG2 = 7,
+    HISTOGRAM_BUCKETS = (64 - HISTOGRAM_STEPS_LOG2 + 1) << HISTOGRAM_STEPS_LOG2
+};
+
+/* All-zero is empty. */
+struct histogram {
+    uint64_t count;
+    uint64_t buckets[HISTOGRAM_BUCKETS];
+};
+
+void histogram_add(struct histogram *histogram, uint64_t value);
+/* The value below which that many percent lie; 0 when it is empty. */
+uint64_t histogram_percentile(const struct histogram *histogram, double percent);
+
+#endif

@@ -1,0 +1,319 @@
+/* bench-load KIND PORT PUBLISH CLIENTS [one]: puts load on a running server, from both of its
+ * sides, and checks that every message arrives once and in order.
+ *
+ * KIND is msgserver, limit, nchan or pushpin; clients connect to PORT; PUBLISH is the Unix socket
+ * or the port where it takes messages. With `one`, all clients listen to one channel (peers that
+ * have channels). It says "ready" when all clients are connected; then each line of standard input
+ * is a command, answered by a line of JSON:
+ *
+ *   confirm COUNT             clients confirm every COUNT messages; 0: never
+ *   fanout MS FLIGHT          broadcast for that many milliseconds, while FLIGHT of them have not
+ *                             reached all clients yet
+ *   saturate MS BULK WINDOW   send single messages as fast as answers come, BULK a request, while
+ *                             WINDOW messages (or one request) are on their way
+ *   pace MS RATE              send RATE single messages a second, one a request, each when it is
+ * due
+ *
+ * Times are in microseconds, from when a message was due (where nothing is due: was sent) to its
+ * receipt. */
+#include <err.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/units.h"
+#include "bench/load/client.h"
+#include "bench/load/histogram.h"
+#include "bench/load/publisher.h"
+
+enum {
+    PUBLISHERS = 16,
+    BULK_MAX = 1000,
+    FLIGHT_MAX = 64,
+    EVENTS_AT_ONCE = 256,
+    END_LIMIT_US = 60000000,
+    MICROSECONDS = 1000000
+};
+
+struct load {
+    struct target target;
+    int epoll;
+    struct client *clients;
+    uint32_t next_client;
+    struct publisher publishers[PUBLISHERS];
+    uint32_t publisher_count;
+    uint64_t broadcasts; /* over all runs */
+};
+
+struct run {
+    uint64_t start_us, end_us;
+    uint32_t flight; /* broadcasts; 0: single messages */
+    uint32_t bulk, window;
+    uint64_t rate; /* single messages a second, or 0 */
+    uint64_t sent;
+};
+
+/* What arrived in this run. */
+static struct {
+    struct histogram latencies;
+    uint64_t count, last_us;
+    uint32_t of_broadcast[FLIGHT_MAX]; /* of the one whose number has this remainder */
+} arrived;
+
+/* Ends the broadcast when all clients have it; all have those before it, then. */
+static uint64_t completed;
+static uint32_t all_clients;
+
+static void on_received(const struct message *message)
+{
+    arrived.last_us = now_us();
+    arrived.count++;
+    histogram_add(&arrived.latencies, arrived.last_us - message->due_us);
+    if (message->kind == MESSAGE_BROADCAST &&
+        ++arrived.of_broadcast[message->number % FLIGHT_MAX] == all_clients) {
+        arrived.of_broadcast[message->number % FLIGHT_MAX] = 0;
+        completed = message->number;
+    }
+}
+
+/* --- one run ---------------------------------------------------------------------------------- */
+
+static struct publisher *idle_publisher(struct load *load, uint32_t among)
+{
+    for (uint32_t i = 0; i < among && i < load->publisher_count; i++)
+        if (!load->publishers[i].is_busy)
+            return &load->publishers[i];
+    return NULL;
+}
+
+static void order(struct load *load, struct run *run, struct publisher *publisher, uint64_t due_us)
+{
+    struct order orders[BULK_MAX];
+    for (uint32_t i = 0; i < run->bulk; i++) {
+        struct client *client = &load->clients[load->next_client];
+        orders[i] = (struct order){client->number, {MESSAGE_SINGLE, ++client->ordered, due_us}};
+        load->next_client = (load->next_client + 1) % load->target.clients;
+    }
+    publisher_order(publisher, orders, run->bulk);
+    run->sent += run->bulk;
+}
+
+static uint64_t next_due(const struct run *run)
+{
+    return run->start_us + run->sent * MICROSECONDS / run->rate;
+}
+
+/* These send what may be sent now. Return for how many microseconds there is nothing to do but to
+ * wait for what comes; UINT64_MAX: that is up to the others. */
+static uint64_t pace(struct load *load, struct run *run, uint64_t now)
+{
+    struct publisher *publisher;
+    while (next_due(run) < run->end_us && next_due(run) <= now &&
+           (publisher = idle_publisher(load, PUBLISHERS)))
+        order(load, run, publisher, next_due(run));
+    return next_due(run) > now && next_due(run) < run->end_us ? next_due(run) - now : UINT64_MAX;
+}
+
+static void saturate(struct load *load, struct run *run, uint64_t now)
+{
+    struct publisher *publisher;
+    while (now < run->end_us &&
+           (run->sent == arrived.count || run->sent - arrived.count + run->bulk <= run->window) &&
+           (publisher = idle_publisher(load, PUBLISHERS)))
+        order(load, run, publisher, now);
+}
+
+static void broadcast(struct load *load, struct run *run, uint64_t now)
+{
+    struct publisher *publisher;
+    while (now < run->end_us && load->broadcasts - completed < run->flight &&
+           (publisher = idle_publisher(load, run->flight))) {
+        publisher_broadcast(publisher,
+                            &(struct message){MESSAGE_BROADCAST, ++load->broadcasts, now});
+        run->sent++;
+    }
+}
+
+static uint64_t send_all(struct load *load, struct run *run)
+{
+    uint64_t wait_us = UINT64_MAX, now = now_us();
+    if (run->flight > 0)
+        broadcast(load, run, now);
+    else if (run->rate > 0)
+        wait_us = pace(load, run, now);
+    else
+        saturate(load, run, now);
+    for (uint32_t i = 0; i < load->publisher_count; i++)
+        publisher_flush(&load->publishers[i]);
+    return wait_us;
+}
+
+static bool is_over(const struct load *load, const struct run *run)
+{
+    for (uint32_t i = 0; i < load->publisher_count; i++)
+        if (load->publishers[i].is_busy)
+            return false;
+    uint64_t due = run->flight > 0 ? run->sent * load->target.clients : run->sent;
+    return arrived.count == due && (run->rate > 0 ? next_due(run) : now_us()) >= run->end_us;
+}
+
+static void wait_for_events(const struct load *load, uint64_t wait_us)
+{
+    struct epoll_event events[EVENTS_AT_ONCE];
+    if (wait_us > MICROSECONDS)
+        wait_us = MICROSECONDS;
+    struct timespec limit = {.tv_sec = (time_t)(wait_us / MICROSECONDS),
+                             .tv_nsec = (long)(wait_us % MICROSECONDS * 1000)};
+    int count = epoll_pwait2(load->epoll, events, EVENTS_AT_ONCE, &limit, NULL);
+    if (count < 0 && errno != EINTR)
+        err(EXIT_FAILURE, "epoll_pwait2");
+    for (int i = 0; i < count; i++) {
+        struct watch *watch = events[i].data.ptr;
+        watch->on_readable(watch);
+    }
+}
+
+static double own_cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / MICROSECONDS;
+}
+
+static void report(const struct run *run, double cpu_seconds)
+{
+    printf("{\"messages\":%llu,\"deliveries\":%llu,\"seconds\":%.6f,\"p50\":%llu,\"p99\":%llu,"
+           "\"ownSeconds\":%.6f}\n",
+           (unsigned long long)run->sent, (unsigned long long)arrived.count,
+           (double)(arrived.last_us - run->start_us) / MICROSECONDS,
+           (unsigned long long)histogram_percentile(&arrived.latencies, 50),
+           (unsigned long long)histogram_percentile(&arrived.latencies, 99), cpu_seconds);
+    fflush(stdout);
+}
+
+/* Publishers connect anew for each run: servers close idle connections of theirs. */
+static void carry_out(struct load *load, struct run *run, uint64_t milliseconds)
+{
+    load->publisher_count = load->target.adapter->is_http ? PUBLISHERS : 1;
+    for (uint32_t i = 0; i < load->publisher_count; i++) {
+        publisher_open(&load->publishers[i], &load->target);
+        if (load->target.adapter->is_http)
+            watch_start(load->epoll, &load->publishers[i].watch);
+    }
+    double cpu_seconds = own_cpu_seconds();
+    memset(&arrived, 0, sizeof arrived);
+    run->start_us = arrived.last_us = now_us();
+    run->end_us = run->start_us + milliseconds * 1000;
+    for (;;) {
+        uint64_t wait_us = send_all(load, run);
+        if (is_over(load, run))
+            break;
+        wait_for_events(load, wait_us);
+        if (now_us() > run->end_us + END_LIMIT_US)
+            errx(EXIT_FAILURE, "%s: %llu messages sent, and %llu arrived",
+                 load->target.adapter->name, (unsigned long long)run->sent,
+                 (unsigned long long)arrived.count);
+    }
+    report(run, own_cpu_seconds() - cpu_seconds);
+    for (uint32_t i = 0; i < load->publisher_count; i++)
+        publisher_close(&load->publishers[i]);
+}
+
+/* --- commands --------------------------------------------------------------------------------- */
+
+static uint64_t number_of(const char *text, uint64_t min, uint64_t max)
+{
+    uint64_t number = 0;
+    if (!text || parse_u64(slice_from_string(text), &number) != 0 || number < min || number > max)
+        errx(EXIT_FAILURE, "not a number from %llu to %llu: %s", (unsigned long long)min,
+             (unsigned long long)max, text ? text : "nothing");
+    return number;
+}
+
+static void command(struct load *load, char *line)
+{
+    static const char SPACE[] = " ";
+    enum { MILLISECONDS_MAX = 3600000 };
+    char *rest;
+    const char *name = strtok_r(line, SPACE, &rest);
+    struct run run = {.bulk = 1};
+    if (name && strcmp(name, "confirm") == 0) {
+        client_confirm_after = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 0, UINT32_MAX);
+        puts("{}");
+        fflush(stdout);
+        return;
+    }
+    uint64_t milliseconds = number_of(strtok_r(NULL, SPACE, &rest), 1, MILLISECONDS_MAX);
+    if (name && strcmp(name, "pace") == 0) {
+        run.rate = number_of(strtok_r(NULL, SPACE, &rest), 1, MICROSECONDS);
+    } else if (name && strcmp(name, "saturate") == 0) {
+        uint64_t bulk_max = load->target.adapter->in_bulk ? BULK_MAX : 1;
+        run.bulk = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, bulk_max);
+        run.window = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, UINT32_MAX);
+    } else if (name && strcmp(name, "fanout") == 0) {
+        run.flight = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, PUBLISHERS);
+    } else {
+        errx(EXIT_FAILURE, "no such command");
+    }
+    carry_out(load, &run, milliseconds);
+}
+
+static const struct adapter *adapter_named(const char *name)
+{
+    static const struct adapter *const adapters[] = {&adapter_msgserver, &adapter_limit,
+                                                     &adapter_nchan, &adapter_pushpin};
+    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++)
+        if (strcmp(adapters[i]->name, name) == 0)
+            return adapters[i];
+    errx(EXIT_FAILURE, "no server \"%s\"", name);
+}
+
+/* Clients do not all confirm at the same message. */
+static void open_clients(struct load *load)
+{
+    enum { CONFIRMATIONS_APART = 50 };
+    load->clients = calloc(load->target.clients, sizeof *load->clients);
+    if (!load->clients)
+        err(EXIT_FAILURE, "making clients");
+    for (uint32_t i = 0; i < load->target.clients; i++) {
+        client_open(&load->clients[i], &load->target, i);
+        load->clients[i].unconfirmed = i % CONFIRMATIONS_APART;
+        watch_start(load->epoll, &load->clients[i].watch);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    enum { CLIENTS_MAX = 19900 };
+    static struct load load;
+    if (argc < 5)
+        errx(EXIT_FAILURE, "usage: bench-load KIND PORT PUBLISH CLIENTS [one]");
+    load.target = (struct target){
+        .adapter = adapter_named(argv[1]),
+        .port = (uint16_t)number_of(argv[2], 1, UINT16_MAX),
+        .publish = argv[3],
+        .clients = (uint32_t)number_of(argv[4], 1, CLIENTS_MAX),
+        .one_channel = argc > 5 && strcmp(argv[5], "one") == 0,
+    };
+    load.epoll = epoll_create1(EPOLL_CLOEXEC);
+    all_clients = load.target.clients;
+    client_received = on_received;
+    if (load.target.adapter->prepare)
+        load.target.adapter->prepare(&load.target);
+    open_clients(&load);
+    puts("ready");
+    fflush(stdout);
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+    while ((len = getline(&line, &room, stdin)) > 0) {
+        line[len - (line[len - 1] == '\n')] = '\0';
+        command(&load, line);
+    }
+    free(line);
+    return EXIT_SUCCESS;
+}

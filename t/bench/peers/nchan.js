@@ -1,0 +1,70 @@
+'use strict';
+// Debian's nginx with Nchan, in a directory of its own.
+
+const { spawn } = require('child_process');
+const fs = require('fs');
+const net = require('net');
+const os = require('os');
+const path = require('path');
+const { freePort } = require('../../integration/lib/server');
+const { until } = require('../../integration/lib/wait');
+const { end } = require('../lib/processes');
+
+const PROGRAM = '/usr/sbin/nginx';
+const MODULE = '/usr/lib/nginx/modules/ngx_nchan_module.so';
+const DESCRIPTORS = 19000;
+
+const isThere = () => fs.existsSync(PROGRAM) && fs.existsSync(MODULE);
+
+function answers(port) {
+    return new Promise((resolve) => {
+        const socket = net.connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true); });
+        socket.on('error', () => resolve(false));
+    });
+}
+
+function write(directory, port, workers) {
+    const words = {
+        MODULE,
+        USER: process.getuid() === 0 ? 'user root;' : '',
+        WORKERS: workers,
+        DESCRIPTORS,
+        DIRECTORY: directory,
+        PORT: port,
+    };
+    const text = fs.readFileSync(path.join(__dirname, 'nginx.conf'), 'utf8')
+        .replace(/^#.*\n/gm, '').replace(/\b[A-Z]{4,}\b/g, (word) => words[word]);
+    fs.writeFileSync(path.join(directory, 'nginx.conf'), text);
+}
+
+// Returns null where Nchan is not installed.
+async function startNchan({ workers = 1 } = {}) {
+    if (!isThere()) {
+        return null;
+    }
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'bench-nchan.'));
+    const port = await freePort();
+    write(directory, port, workers);
+    const child = spawn(PROGRAM, ['-p', directory, '-c', path.join(directory, 'nginx.conf')],
+        { stdio: ['ignore', 'ignore', 'inherit'] });
+    const log = () => { try { return fs.readFileSync(path.join(directory, 'error.log'), 'utf8'); } catch (error) { return ''; } };
+    await until('nginx is ready', async () => {
+        if (child.exitCode !== null) {
+            throw new Error(`nginx ended\n${log()}`);
+        }
+        return answers(port);
+    });
+    return {
+        pid: child.pid,
+        kind: 'nchan',
+        port,
+        publish: path.join(directory, 'publish.sock'),
+        log,
+        stop: async () => {
+            await end(child);
+            fs.rmSync(directory, { recursive: true });
+        },
+    };
+}
+
+module.exports = { startNchan };
