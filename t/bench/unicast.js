@@ -13,7 +13,7 @@ const ROUNDS = QUICK ? 5 : 11;
 const ROUND_MS = QUICK ? 250 : 500;
 const PACE_MS = QUICK ? 250 : 2000;
 const BULK = 50;
-const WINDOW = 1000; // messages on their way at most; a request each, there are 16
+const WINDOW = 500; // messages on their way at most; requests, there are 16
 const RAW_WINDOW = 16; // the raw server does not answer: as many as the others have requests
 const RATE = 2000;
 

@@ -79,6 +79,7 @@ static bool is_success(const struct target *target, struct slice head, struct sl
 const struct adapter adapter_pushpin = {
     .name = "pushpin",
     .is_http = true,
+    .closes = true,
     .put_path = put_path,
     .put_broadcast = put_broadcast,
     .in_bulk = true,

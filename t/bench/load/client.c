@@ -15,11 +15,14 @@ void (*client_received)(const struct message *message);
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-static void check(const struct client *client, enum sequence_verdict verdict, uint64_t number)
+static void check(struct client *client, const struct message *message)
 {
+    enum sequence_verdict verdict = sequence_take(
+        message->kind == MESSAGE_BROADCAST ? &client->broadcasts[message->lane] : &client->singles,
+        message->number);
     if (verdict != SEQUENCE_IN_ORDER)
         errx(EXIT_FAILURE, "%s: client %u finds %s at message %llu", client->target->adapter->name,
-             client->number, sequence_word(verdict), (unsigned long long)number);
+             client->number, sequence_word(verdict), (unsigned long long)message->number);
 }
 
 static void take_pack(struct client *client, struct slice pack)
@@ -27,9 +30,7 @@ static void take_pack(struct client *client, struct slice pack)
     uint64_t id;
     struct message message;
     while (message_read(&pack, &id, &message)) {
-        struct sequence *sequence =
-            message.kind == MESSAGE_BROADCAST ? &client->broadcasts : &client->singles;
-        check(client, sequence_take(sequence, message.number), message.number);
+        check(client, &message);
         if (client->target->adapter->has_ids && id != client->last_id + 1)
             errx(EXIT_FAILURE, "client %u: ID %llu follows %llu", client->number,
                  (unsigned long long)id, (unsigned long long)client->last_id);

@@ -10,7 +10,7 @@ struct client {
     struct watch watch; /* first */
     const struct target *target;
     struct buffer rest; /* of what came, not a whole frame yet */
-    struct sequence broadcasts, singles;
+    struct sequence singles, broadcasts[MESSAGE_LANES];
     uint64_t last_id;
     uint32_t number;
     uint32_t unconfirmed;

@@ -30,7 +30,7 @@
 #include "bench/load/publisher.h"
 
 enum {
-    PUBLISHERS = 16,
+    PUBLISHERS = MESSAGE_LANES,
     BULK_MAX = 1000,
     FLIGHT_MAX = 64,
     EVENTS_AT_ONCE = 256,
@@ -45,7 +45,7 @@ struct load {
     uint32_t next_client;
     struct publisher publishers[PUBLISHERS];
     uint32_t publisher_count;
-    uint64_t broadcasts; /* over all runs */
+    uint64_t broadcasts[MESSAGE_LANES]; /* over all runs */
 };
 
 struct run {
@@ -60,11 +60,10 @@ struct run {
 static struct {
     struct histogram latencies;
     uint64_t count, last_us;
-    uint32_t of_broadcast[FLIGHT_MAX]; /* of the one whose number has this remainder */
+    uint64_t broadcasts;                              /* that all clients have */
+    uint32_t of_broadcast[MESSAGE_LANES][FLIGHT_MAX]; /* of the one with this remainder */
 } arrived;
 
-/* Ends the broadcast when all clients have it; all have those before it, then. */
-static uint64_t completed;
 static uint32_t all_clients;
 
 static void on_received(const struct message *message)
@@ -72,10 +71,12 @@ static void on_received(const struct message *message)
     arrived.last_us = now_us();
     arrived.count++;
     histogram_add(&arrived.latencies, arrived.last_us - message->due_us);
-    if (message->kind == MESSAGE_BROADCAST &&
-        ++arrived.of_broadcast[message->number % FLIGHT_MAX] == all_clients) {
-        arrived.of_broadcast[message->number % FLIGHT_MAX] = 0;
-        completed = message->number;
+    if (message->kind != MESSAGE_BROADCAST)
+        return;
+    uint32_t *count = &arrived.of_broadcast[message->lane][message->number % FLIGHT_MAX];
+    if (++*count == all_clients) {
+        *count = 0;
+        arrived.broadcasts++;
     }
 }
 
@@ -89,13 +90,25 @@ static struct publisher *idle_publisher(struct load *load, uint32_t among)
     return NULL;
 }
 
+/* The next one that waits for nothing: backends side by side keep no order, and a client's messages
+ * shall have one. */
+static struct client *next_client(struct load *load)
+{
+    struct client *client;
+    uint32_t passed = 0;
+    do {
+        client = &load->clients[load->next_client];
+        load->next_client = (load->next_client + 1) % load->target.clients;
+    } while (client->ordered > client->singles.last && ++passed < load->target.clients);
+    return client;
+}
+
 static void order(struct load *load, struct run *run, struct publisher *publisher, uint64_t due_us)
 {
     struct order orders[BULK_MAX];
     for (uint32_t i = 0; i < run->bulk; i++) {
-        struct client *client = &load->clients[load->next_client];
-        orders[i] = (struct order){client->number, {MESSAGE_SINGLE, ++client->ordered, due_us}};
-        load->next_client = (load->next_client + 1) % load->target.clients;
+        struct client *client = next_client(load);
+        orders[i] = (struct order){client->number, {MESSAGE_SINGLE, 0, ++client->ordered, due_us}};
     }
     publisher_order(publisher, orders, run->bulk);
     run->sent += run->bulk;
@@ -126,13 +139,15 @@ static void saturate(struct load *load, struct run *run, uint64_t now)
         order(load, run, publisher, now);
 }
 
+/* Each publisher is a lane. */
 static void broadcast(struct load *load, struct run *run, uint64_t now)
 {
     struct publisher *publisher;
-    while (now < run->end_us && load->broadcasts - completed < run->flight &&
+    while (now < run->end_us && run->sent - arrived.broadcasts < run->flight &&
            (publisher = idle_publisher(load, run->flight))) {
-        publisher_broadcast(publisher,
-                            &(struct message){MESSAGE_BROADCAST, ++load->broadcasts, now});
+        uint32_t lane = (uint32_t)(publisher - load->publishers);
+        publisher_broadcast(
+            publisher, &(struct message){MESSAGE_BROADCAST, lane, ++load->broadcasts[lane], now});
         run->sent++;
     }
 }
@@ -200,9 +215,7 @@ static void carry_out(struct load *load, struct run *run, uint64_t milliseconds)
 {
     load->publisher_count = load->target.adapter->is_http ? PUBLISHERS : 1;
     for (uint32_t i = 0; i < load->publisher_count; i++) {
-        publisher_open(&load->publishers[i], &load->target);
-        if (load->target.adapter->is_http)
-            watch_start(load->epoll, &load->publishers[i].watch);
+        publisher_open(&load->publishers[i], &load->target, load->epoll);
     }
     double cpu_seconds = own_cpu_seconds();
     memset(&arrived, 0, sizeof arrived);
@@ -253,7 +266,7 @@ static void command(struct load *load, char *line)
     } else if (name && strcmp(name, "saturate") == 0) {
         uint64_t bulk_max = load->target.adapter->in_bulk ? BULK_MAX : 1;
         run.bulk = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, bulk_max);
-        run.window = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, UINT32_MAX);
+        run.window = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, load->target.clients);
     } else if (name && strcmp(name, "fanout") == 0) {
         run.flight = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, PUBLISHERS);
     } else {

@@ -4,15 +4,17 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* A body is HEAD, the kind, BEFORE_NUMBER, digits, BEFORE_DUE, digits, TAIL. */
+/* A body is HEAD, the kind, BEFORE_NUMBER, lane and number, BEFORE_DUE, digits, TAIL. */
 static const char HEAD[] = "[[\"bench.line\",{\"kind\":\"", BEFORE_NUMBER[] = "\",\"number\":\"",
                   BEFORE_DUE[] = "\",\"due\":\"", TAIL[] = "\",\"text\":\"A quick fox.\"}]]";
 enum {
-    NUMBER_DIGITS = 12,
+    LANE_DIGITS = 2,
+    NUMBER_DIGITS = 10,
     DUE_DIGITS = 16,
     KIND_AT = sizeof HEAD - 1,
     BEFORE_NUMBER_AT = KIND_AT + 1,
-    NUMBER_AT = BEFORE_NUMBER_AT + sizeof BEFORE_NUMBER - 1,
+    LANE_AT = BEFORE_NUMBER_AT + sizeof BEFORE_NUMBER - 1,
+    NUMBER_AT = LANE_AT + LANE_DIGITS,
     BEFORE_DUE_AT = NUMBER_AT + NUMBER_DIGITS,
     DUE_AT = BEFORE_DUE_AT + sizeof BEFORE_DUE - 1,
     TAIL_AT = DUE_AT + DUE_DIGITS,
@@ -37,6 +39,7 @@ void message_write(char text[MESSAGE_BYTES], const struct message *message)
     memcpy(text, HEAD, KIND_AT);
     text[KIND_AT] = (char)message->kind;
     memcpy(text + BEFORE_NUMBER_AT, BEFORE_NUMBER, sizeof BEFORE_NUMBER - 1);
+    write_digits(text + LANE_AT, LANE_DIGITS, message->lane);
     write_digits(text + NUMBER_AT, NUMBER_DIGITS, message->number);
     memcpy(text + BEFORE_DUE_AT, BEFORE_DUE, sizeof BEFORE_DUE - 1);
     write_digits(text + DUE_AT, DUE_DIGITS, message->due_us);
@@ -83,9 +86,12 @@ static void read_body(const char *body, struct message *message, struct slice te
         refuse(text);
     *message = (struct message){
         .kind = (enum message_kind)body[KIND_AT],
+        .lane = (uint32_t)read_digits(body + LANE_AT, LANE_DIGITS, text),
         .number = read_digits(body + NUMBER_AT, NUMBER_DIGITS, text),
         .due_us = read_digits(body + DUE_AT, DUE_DIGITS, text),
     };
+    if (message->lane >= MESSAGE_LANES)
+        refuse(text);
 }
 
 bool message_read(struct slice *pack, uint64_t *id, struct message *message)

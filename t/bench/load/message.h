@@ -10,11 +10,14 @@
 
 enum { MESSAGE_BYTES = 100 };
 
-/* Broadcasts are numbered over all of them, single messages per client; both from 1. */
+/* Broadcasts are numbered per lane (what backends send side by side has no order), single messages
+ * per client; both from 1. */
 enum message_kind { MESSAGE_BROADCAST = 'b', MESSAGE_SINGLE = 's' };
+enum { MESSAGE_LANES = 16 };
 
 struct message {
     enum message_kind kind;
+    uint32_t lane;
     uint64_t number;
     uint64_t due_us;
 };

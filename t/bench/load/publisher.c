@@ -9,21 +9,24 @@
 
 enum { READ_BYTES = 64 << 10 };
 
+static void disconnect(struct publisher *publisher)
+{
+    if (publisher->watch.fd >= 0)
+        close(publisher->watch.fd);
+    publisher->watch.fd = -1;
+}
+
 static void on_readable(struct watch *watch)
 {
     struct publisher *publisher = (struct publisher *)watch;
-    char *to = buffer_reserve(&publisher->in, READ_BYTES);
-    if (!to)
-        err(EXIT_FAILURE, "reading");
     size_t got;
-    while ((got = read_some(watch->fd, to, READ_BYTES, MSG_DONTWAIT)) > 0) {
-        buffer_added(&publisher->in, got);
-        to = buffer_reserve(&publisher->in, READ_BYTES);
+    do {
+        char *to = buffer_reserve(&publisher->in, READ_BYTES);
         if (!to)
             err(EXIT_FAILURE, "reading");
-        if (got < READ_BYTES)
-            break;
-    }
+        got = read_some(watch->fd, to, READ_BYTES, MSG_DONTWAIT);
+        buffer_added(&publisher->in, got);
+    } while (got == READ_BYTES);
     struct slice head, body;
     size_t len = http_answer_read(buffer_slice(&publisher->in), &head, &body);
     if (len == 0)
@@ -34,19 +37,27 @@ static void on_readable(struct watch *watch)
              (int)(head.len + body.len), head.data);
     buffer_consume(&publisher->in, len);
     publisher->is_busy = false;
+    if (publisher->target->adapter->closes)
+        disconnect(publisher);
 }
 
-void publisher_open(struct publisher *publisher, const struct target *target)
+static void connect_it(struct publisher *publisher)
 {
-    *publisher = (struct publisher){
-        .watch = {target_connect_publisher(target), on_readable},
-        .target = target,
-    };
+    publisher->watch.fd = target_connect_publisher(publisher->target);
+    if (publisher->target->adapter->is_http)
+        watch_start(publisher->epoll, &publisher->watch);
+}
+
+void publisher_open(struct publisher *publisher, const struct target *target, int epoll)
+{
+    *publisher = (struct publisher){.watch = {-1, on_readable}, .target = target, .epoll = epoll};
+    if (!target->adapter->closes)
+        connect_it(publisher);
 }
 
 void publisher_close(struct publisher *publisher)
 {
-    close(publisher->watch.fd);
+    disconnect(publisher);
     buffer_free(&publisher->in);
     buffer_free(&publisher->out);
 }
@@ -67,7 +78,10 @@ void publisher_order(struct publisher *publisher, const struct order *orders, ui
 
 void publisher_flush(struct publisher *publisher)
 {
-    if (buffer_len(&publisher->out) > 0)
-        write_all(publisher->watch.fd, buffer_bytes(&publisher->out), buffer_len(&publisher->out));
+    if (buffer_len(&publisher->out) == 0)
+        return;
+    if (publisher->watch.fd < 0)
+        connect_it(publisher);
+    write_all(publisher->watch.fd, buffer_bytes(&publisher->out), buffer_len(&publisher->out));
     buffer_clear(&publisher->out);
 }

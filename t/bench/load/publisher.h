@@ -8,12 +8,14 @@
 struct publisher {
     struct watch watch; /* first */
     const struct target *target;
+    int epoll;
     struct buffer in, out;
     bool is_busy; /* a request waits for its answer */
     uint32_t asked;
 };
 
-void publisher_open(struct publisher *publisher, const struct target *target);
+/* Its answers come through `epoll`. */
+void publisher_open(struct publisher *publisher, const struct target *target, int epoll);
 void publisher_close(struct publisher *publisher);
 
 /* What is published leaves with publisher_flush(). */

@@ -26,6 +26,7 @@ struct order {
 struct adapter {
     const char *name;
     bool is_http; /* publishes by HTTP requests, each answered before the next */
+    bool closes;  /* ends the connection with each answer */
     bool has_ids; /* counts the messages of each client, from 1 */
     /* Makes what clients need; may be NULL. */
     void (*prepare)(struct target *target);

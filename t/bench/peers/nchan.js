@@ -3,25 +3,18 @@
 
 const { spawn } = require('child_process');
 const fs = require('fs');
-const net = require('net');
 const os = require('os');
 const path = require('path');
 const { freePort } = require('../../integration/lib/server');
 const { until } = require('../../integration/lib/wait');
 const { end } = require('../lib/processes');
+const { accepts } = require('./ports');
 
 const PROGRAM = '/usr/sbin/nginx';
 const MODULE = '/usr/lib/nginx/modules/ngx_nchan_module.so';
 const DESCRIPTORS = 19000;
 
 const isThere = () => fs.existsSync(PROGRAM) && fs.existsSync(MODULE);
-
-function answers(port) {
-    return new Promise((resolve) => {
-        const socket = net.connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true); });
-        socket.on('error', () => resolve(false));
-    });
-}
 
 function write(directory, port, workers) {
     const words = {
@@ -52,7 +45,7 @@ async function startNchan({ workers = 1 } = {}) {
         if (child.exitCode !== null) {
             throw new Error(`nginx ended\n${log()}`);
         }
-        return answers(port);
+        return accepts(port);
     });
     return {
         pid: child.pid,
