@@ -301,15 +301,16 @@ static bool check_event(struct checker *c)
 
 static bool check_events(struct checker *c)
 {
+    const unsigned outer = c->depth;
     if (peek(c) != '[')
         return fail(c, "a message must be an array of events");
     if (!open_container(c))
         return false;
     bool more = peek(c) != ']';
     if (!more)
-        return close_containers(c, 0, &more);
+        return close_containers(c, outer, &more);
     while (more)
-        if (!check_event(c) || !close_containers(c, 0, &more))
+        if (!check_event(c) || !close_containers(c, outer, &more))
             return false;
     return true;
 }
@@ -317,6 +318,69 @@ static bool check_events(struct checker *c)
 bool json_check_message(struct slice text, struct json_error *error)
 {
     return check_whole(text, check_events, error);
+}
+
+/* --- walking over text and checking it --- */
+
+/* Within the object that is walked over. */
+static struct checker checker_of(const struct json_walk *walk)
+{
+    return (struct checker){
+        .start = walk->at, .at = walk->at, .end = walk->end, .depth = 1, .objects = 1};
+}
+
+struct json_walk json_walk_over(struct slice text)
+{
+    const unsigned char *start = (const unsigned char *)(text.len > 0 ? text.data : "");
+    return (struct json_walk){.at = start, .end = start + text.len};
+}
+
+static enum json_step end_walk(struct checker *c)
+{
+    c->at++;
+    return peek(c) == 0 && c->at == c->end ? JSON_END : JSON_REFUSED;
+}
+
+enum json_step json_walk_name(struct json_walk *walk, struct slice *name)
+{
+    struct checker c = checker_of(walk);
+    bool first = !walk->begun;
+    if (first && peek(&c) != '{')
+        return JSON_REFUSED;
+    c.at += first;
+    walk->begun = true;
+    if (peek(&c) == '}')
+        return end_walk(&c);
+    if (!first && peek(&c) != ',')
+        return JSON_REFUSED;
+    c.at += !first;
+    if (peek(&c) != '"')
+        return JSON_REFUSED;
+    const unsigned char *quote = c.at;
+    if (!check_string(&c))
+        return JSON_REFUSED;
+    *name = slice_of(quote + 1, (size_t)(c.at - quote) - 2);
+    if (peek(&c) != ':')
+        return JSON_REFUSED;
+    walk->at = c.at + 1;
+    return JSON_MEMBER;
+}
+
+bool json_walk_value(struct json_walk *walk, struct slice *value, bool *is_message)
+{
+    struct checker c = checker_of(walk);
+    peek(&c);
+    const unsigned char *start = c.at;
+    bool sound = is_message && check_events(&c);
+    if (is_message)
+        *is_message = sound;
+    if (!sound) {
+        c = checker_of(walk);
+        sound = check_value(&c);
+    }
+    *value = slice_of(start, (size_t)(c.at - start));
+    walk->at = c.at;
+    return sound;
 }
 
 /* --- walking over checked text --- */
@@ -413,35 +477,14 @@ static size_t value_len(struct slice text)
     }
 }
 
-/* Moves to the next name or value of a container, over what opens it or parts its values. */
-static bool next_part(struct slice *rest, char opening)
-{
-    *rest = skip_white(*rest);
-    if (rest->len == 0 || (*rest->data != opening && *rest->data != ','))
-        return false;
-    *rest = skip_white(slice_of(rest->data + 1, rest->len - 1));
-    return rest->len > 0 && *rest->data != opening + 2;
-}
-
 bool json_next_element(struct slice *rest, struct slice *value)
 {
-    if (!next_part(rest, '['))
-        return false;
-    *value = take(rest, value_len(*rest));
-    return true;
-}
-
-bool json_next_member(struct slice *rest, struct slice *name, struct slice *value)
-{
-    if (!next_part(rest, '{') || *rest->data != '"')
-        return false;
-    struct slice quoted = take(rest, string_len(*rest));
     *rest = skip_white(*rest);
-    if (quoted.len < 2 || rest->len == 0 || *rest->data != ':')
+    if (rest->len == 0 || (*rest->data != '[' && *rest->data != ','))
         return false;
-    if (name)
-        *name = slice_of(quoted.data + 1, quoted.len - 2);
     *rest = skip_white(slice_of(rest->data + 1, rest->len - 1));
+    if (rest->len == 0 || *rest->data == ']')
+        return false;
     *value = take(rest, value_len(*rest));
     return true;
 }

@@ -11,31 +11,48 @@ static void require(bool condition)
         abort();
 }
 
-static bool is_container(struct slice value)
-{
-    enum json_kind kind = json_kind_of(value);
-    return kind == JSON_KIND_ARRAY || kind == JSON_KIND_OBJECT;
-}
+static void walk_value(struct slice value);
 
-/* JSON_DEPTH_MAX bounds the recursion. */
-static void walk(struct slice value)
+static void walk_array(struct slice value)
 {
-    struct slice rest = value, name, part;
-    const bool object = json_kind_of(value) == JSON_KIND_OBJECT;
+    struct slice rest = value, part;
     const char *last = value.data;
-    while (object ? json_next_member(&rest, &name, &part) : json_next_element(&rest, &part)) {
+    while (json_next_element(&rest, &part)) {
         require(part.len > 0 && part.data > last && json_check(part, NULL));
         require(slice_equal(part, json_trim(part)));
         require(part.data + part.len == rest.data);
-        if (object)
-            require(json_check(slice_of(name.data - 1, name.len + 2), NULL));
         last = part.data;
-        if (is_container(part))
-            walk(part);
+        walk_value(part);
     }
-    require(rest.len > 0 && *rest.data == (object ? '}' : ']'));
-    rest = slice_of(rest.data + 1, rest.len - 1);
-    require(json_trim(rest).len == 0);
+    require(rest.len > 0 && *rest.data == ']');
+    require(json_trim(slice_of(rest.data + 1, rest.len - 1)).len == 0);
+}
+
+/* Returns whether the text is an object. */
+static bool walk_object(struct slice text)
+{
+    struct json_walk walk = json_walk_over(text);
+    struct slice name, part;
+    enum json_step step;
+    while ((step = json_walk_name(&walk, &name)) == JSON_MEMBER) {
+        bool is_message;
+        if (!json_walk_value(&walk, &part, &is_message))
+            return false;
+        require(json_check(part, NULL) && slice_equal(part, json_trim(part)));
+        require(is_message == json_check_message(part, NULL));
+        require(json_check(slice_of(name.data - 1, name.len + 2), NULL));
+        walk_value(part);
+    }
+    return step == JSON_END;
+}
+
+/* JSON_DEPTH_MAX bounds the recursion. */
+static void walk_value(struct slice value)
+{
+    if (json_kind_of(value) == JSON_KIND_ARRAY)
+        walk_array(value);
+    else if (json_kind_of(value) == JSON_KIND_OBJECT)
+        require(walk_object(value));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -47,7 +64,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool good = json_check(text, &error);
     require(good || (error.offset <= size && error.what));
     require(good || !json_check_message(text, NULL));
-    if (good && is_container(text))
-        walk(text);
+    if (good)
+        walk_value(text);
+    else
+        require(!walk_object(text));
     return 0;
 }

@@ -387,24 +387,61 @@ END_TEST
 
 START_TEST(members_come_one_by_one)
 {
-    struct slice rest =
-        SLICE_LITERAL(" { \"a\" : 1 ,\"\":{\"}\":\"{\"},\"a\\\"b\":[ ] , \"c\" : \"\\\\\" } ");
+    struct json_walk walk = json_walk_over(
+        SLICE_LITERAL(" { \"a\" : 1 ,\"\":{\"}\":\"{\"},\"a\\\"b\":[ ] , \"c\" : \"\\\\\" } "));
     static const char *const MEMBERS[][2] = {
         {"a", "1"}, {"", "{\"}\":\"{\"}"}, {"a\\\"b", "[ ]"}, {"c", "\"\\\\\""}};
     struct slice name, value;
     for (size_t i = 0; i < COUNT(MEMBERS); i++) {
-        ck_assert(json_next_member(&rest, &name, &value));
+        bool is_message;
+        ck_assert_int_eq(json_walk_name(&walk, &name), JSON_MEMBER);
+        ck_assert(json_walk_value(&walk, &value, &is_message));
         ck_assert_slice_eq(name, MEMBERS[i][0]);
         ck_assert_slice_eq(value, MEMBERS[i][1]);
+        ck_assert_int_eq(is_message, i == 2);
     }
-    ck_assert(!json_next_member(&rest, &name, &value));
-    ck_assert(!json_next_member(&rest, &name, &value));
-    rest = SLICE_LITERAL("{}");
-    ck_assert(!json_next_member(&rest, NULL, &value));
-    rest = SLICE_LITERAL("{\"a\":{\"b\":1}}");
-    ck_assert(json_next_member(&rest, NULL, &value));
-    ck_assert_slice_eq(value, "{\"b\":1}");
-    ck_assert(!json_next_member(&rest, NULL, &value));
+    ck_assert_int_eq(json_walk_name(&walk, &name), JSON_END);
+    walk = json_walk_over(SLICE_LITERAL("{}"));
+    ck_assert_int_eq(json_walk_name(&walk, &name), JSON_END);
+}
+END_TEST
+
+/* Whether the text is an object, as the walk sees it. */
+static bool walks(struct slice text)
+{
+    struct json_walk walk = json_walk_over(text);
+    struct slice name, value;
+    enum json_step step;
+    while ((step = json_walk_name(&walk, &name)) == JSON_MEMBER) {
+        bool is_message;
+        if (!json_walk_value(&walk, &value, &is_message))
+            return false;
+        ck_assert_int_eq(is_message, json_check_message(value, NULL));
+        ck_assert(json_check(value, NULL));
+    }
+    return step == JSON_END;
+}
+
+/* One byte less, or another one, at every place. */
+START_TEST(a_walk_accepts_what_is_json_and_nothing_else)
+{
+    static const char TEXT[] =
+        "{\"to\":\"a\\u0041\" , "
+        "\"message\":[[\"n\",{\"x\":[1,{}]}],[\"m\"]],\"\":-1.5e3,\"b\":{\"c\":[true]}}";
+    static const char OTHERS[] = "{}[],:\"\\ 1a\1";
+    char text[sizeof TEXT];
+    ck_assert(walks(slice_of(TEXT, sizeof TEXT - 1)));
+    for (size_t at = 0; at < sizeof TEXT - 1; at++) {
+        struct slice cut = slice_of(TEXT, at);
+        ck_assert_int_eq(walks(cut), json_check(cut, NULL));
+        for (size_t other = 0; other < sizeof OTHERS; other++) {
+            memcpy(text, TEXT, sizeof TEXT);
+            text[at] = OTHERS[other];
+            struct slice changed = slice_of(text, sizeof TEXT - 1);
+            bool wanted = json_check(changed, NULL) && json_kind_of(changed) == JSON_KIND_OBJECT;
+            ck_assert_msg(walks(changed) == wanted, "%s", text);
+        }
+    }
 }
 END_TEST
 
@@ -421,6 +458,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, kinds_and_trimming);
     tcase_add_test(cases, elements_come_one_by_one);
     tcase_add_test(cases, members_come_one_by_one);
+    tcase_add_test(cases, a_walk_accepts_what_is_json_and_nothing_else);
 }
 
 UNIT_MAIN("json_text", add_tests)

@@ -32,17 +32,16 @@ void message_order_free(struct message_order *order)
     buffer_free(&order->receipt);
 }
 
-static int add_body(struct message_order *order, struct slice body, uint64_t max_body,
-                    struct order_error *error)
+static int add_body(struct message_order *order, struct slice body, bool is_message,
+                    uint64_t max_body, struct order_error *error)
 {
     struct json_error wrong;
-    body = json_trim(body);
     if (body.len > max_body)
         return refuse(error, API_MESSAGE_TOO_LARGE,
                       "Message %" PRIu32 " has %zu bytes; server.limits.messageBytes allows "
                       "%" PRIu64 ".",
                       order->body_count + 1, body.len, max_body);
-    if (!json_check_message(body, &wrong))
+    if (!is_message && !json_check_message(body, &wrong))
         return refuse(error, API_BAD_MESSAGE,
                       "Message %" PRIu32 " is no array of events like [[\"name\",{\"any\":"
                       "\"data\"}]]: %s (at its byte %zu).",
@@ -61,7 +60,7 @@ static int add_bodies(struct message_order *order, struct slice array, uint64_t 
         return refuse(error, API_BAD_REQUEST,
                       "\"messages\" must be an array of messages, each an array of events.");
     while (json_next_element(&array, &body))
-        if (add_body(order, body, max_body, error) != 0)
+        if (add_body(order, json_trim(body), false, max_body, error) != 0)
             return -1;
     return 0;
 }
@@ -126,15 +125,21 @@ static int read_option(struct message_order *order, struct slice name, struct sl
     return 0;
 }
 
-static int read_member(struct message_order *order, struct slice name, struct slice value,
-                       bool with_to, uint64_t max_body, struct order_error *error)
+static bool is_one_message(struct slice name)
 {
-    bool one = slice_equals_string(name, "message");
+    return slice_equals_string(name, "message");
+}
+
+/* `is_message`: `value` is known to be one. */
+static int read_member(struct message_order *order, struct slice name, struct slice value,
+                       bool is_message, bool with_to, uint64_t max_body, struct order_error *error)
+{
+    bool one = is_one_message(name);
     if (one || slice_equals_string(name, "messages")) {
         if (order->body_count > 0)
             return refuse(error, API_BAD_REQUEST,
                           "Give \"message\" or \"messages\", once, not both.");
-        return one ? add_body(order, value, max_body, error)
+        return one ? add_body(order, value, is_message, max_body, error)
                    : add_bodies(order, value, max_body, error);
     }
     int taken = with_to ? read_option(order, name, value, error) : 1;
@@ -147,20 +152,30 @@ static int read_member(struct message_order *order, struct slice name, struct sl
                           : "\"message\" and ");
 }
 
+static int refuse_shape(bool with_to, struct order_error *error)
+{
+    return refuse(error, API_BAD_REQUEST, "Send a JSON object with %s\"message\".",
+                  with_to ? "\"to\" and " : "");
+}
+
 static int read_members(struct message_order *order, struct slice text, bool with_to,
                         uint64_t max_body, struct order_error *error)
 {
-    struct slice name, value, rest;
-    struct json_error wrong;
-    if (!json_check(text, &wrong))
-        return refuse(error, API_BAD_JSON, "Not JSON: %s at byte %zu.", wrong.what, wrong.offset);
-    text = rest = json_trim(text);
-    if (json_kind_of(text) != JSON_KIND_OBJECT)
-        return refuse(error, API_BAD_REQUEST, "Send a JSON object with %s\"message\".",
-                      with_to ? "\"to\" and " : "");
-    while (json_next_member(&rest, &name, &value))
-        if (read_member(order, name, value, with_to, max_body, error) != 0)
+    struct json_walk walk = json_walk_over(text);
+    struct slice name, value;
+    enum json_step step;
+    while ((step = json_walk_name(&walk, &name)) == JSON_MEMBER) {
+        bool is_message = false;
+        if (!json_walk_value(&walk, &value, is_one_message(name) ? &is_message : NULL))
+            return refuse_shape(with_to, error);
+        if (read_member(order, name, value, is_message, with_to, max_body, error) != 0)
             return -1;
+    }
+    return step == JSON_END ? 0 : refuse_shape(with_to, error);
+}
+
+static int check_members(const struct message_order *order, bool with_to, struct order_error *error)
+{
     if (with_to && !order->to.data)
         return refuse(error, API_BAD_REQUEST,
                       "\"to\" is missing: a session key, or an array of them.");
@@ -175,9 +190,15 @@ static int read_members(struct message_order *order, struct slice text, bool wit
 int message_order_read(struct message_order *order, struct slice text, bool with_to,
                        uint64_t max_body, struct order_error *error)
 {
+    struct json_error wrong;
     *order = (struct message_order){0};
-    if (read_members(order, text, with_to, max_body, error) == 0)
-        return 0;
-    message_order_free(order);
-    return -1;
+    int result = read_members(order, text, with_to, max_body, error);
+    /* What is no JSON is said to be that, whatever was found first. */
+    if (result != 0 && !json_check(text, &wrong))
+        refuse(error, API_BAD_JSON, "Not JSON: %s at byte %zu.", wrong.what, wrong.offset);
+    else if (result == 0)
+        result = check_members(order, with_to, error);
+    if (result != 0)
+        message_order_free(order);
+    return result;
 }
