@@ -195,30 +195,60 @@ static void on_reply(void *context, enum request_failure failure, uint16_t opera
 
 /* The recipients of one order that share a home. */
 struct home_group {
-    UT_hash_handle hh; /* by home */
+    UT_hash_handle hh; /* in by_home */
+    struct home_group *next;
     struct batch_request *request;
     struct buffer addresses;
     char home[CLUSTER_ID_MAX + 1];
 };
 
+/* Most orders have one home, and need no table. */
+struct home_groups {
+    struct home_group *first, *last;
+    struct home_group *by_home; /* from the second one on */
+};
+
+static struct home_group *find_group(const struct home_groups *groups, const char *home)
+{
+    struct home_group *group = groups->last;
+    if (group && strcmp(group->home, home) != 0)
+        HASH_FIND_STR(groups->by_home, home, group);
+    return group;
+}
+
+/* Returns 0, or -1 without memory. */
+static int add_group(struct home_groups *groups, struct home_group *group)
+{
+    if (!groups->first) {
+        groups->first = groups->last = group;
+        return 0;
+    }
+    if (!groups->by_home)
+        HASH_ADD_STR(groups->by_home, home, groups->first);
+    if (groups->by_home)
+        HASH_ADD_STR(groups->by_home, home, group);
+    if (!group->hh.tbl)
+        return -1;
+    groups->last->next = group;
+    groups->last = group;
+    return 0;
+}
+
 /* Found or made; NULL without memory. */
-static struct home_group *group_of(struct home_group **groups, struct send_batch *batch,
+static struct home_group *group_of(struct home_groups *groups, struct send_batch *batch,
                                    const char *home, uint32_t bodies)
 {
-    struct home_group *group;
-    HASH_FIND_STR(*groups, home, group);
+    struct home_group *group = find_group(groups, home);
     if (group)
         return group;
     group = calloc(1, sizeof *group);
     struct batch_request *request = calloc(1, sizeof *request);
     if (group && request) {
-        snprintf(group->home, sizeof group->home, "%s", home);
-        HASH_ADD_STR(*groups, home, group);
-        if (group->hh.tbl) {
-            *request = (struct batch_request){.batch = batch, .bodies = bodies};
-            group->request = request;
+        strcpy(group->home, home); /* of a session key: as long at most */
+        *request = (struct batch_request){.batch = batch, .bodies = bodies};
+        group->request = request;
+        if (add_group(groups, group) == 0)
             return group;
-        }
     }
     free(request);
     free(group);
@@ -271,9 +301,9 @@ static void send_group(struct send_batch *batch, struct home_group *group,
 
 /* Splits the recipients from `first` on by home, in one pass: a backend may name very many homes.
  * Malformed keys get their result at once. */
-static struct home_group *split_by_home(struct send_batch *batch, size_t first, uint32_t bodies)
+static struct home_groups split_by_home(struct send_batch *batch, size_t first, uint32_t bodies)
 {
-    struct home_group *groups = NULL;
+    struct home_groups groups = {0};
     struct session_key key;
     for (size_t i = first; i < batch->count; i++) {
         struct recipient_result *result = &batch->recipients[i].result;
@@ -298,11 +328,11 @@ int send_batch_add(struct send_batch *batch, uint32_t line, const struct message
         batch->count = first;
         return -1;
     }
-    struct home_group *groups = split_by_home(batch, first, order->body_count), *group, *next;
-    HASH_ITER(hh, groups, group, next) {
-        HASH_DEL(groups, group);
+    struct home_groups groups = split_by_home(batch, first, order->body_count);
+    struct home_group *group, *next;
+    HASH_CLEAR(hh, groups.by_home);
+    LL_FOREACH_SAFE(groups.first, group, next)
         send_group(batch, group, order);
-    }
     return 0;
 }
 
