@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 enum {
-    READ_PER_ROUND = 64 << 10,
+    READ_PER_ROUND = 256 << 10,
     KEPT_CAPACITY = 2 * READ_PER_ROUND, /* of an empty buffer, for the next round */
     CHANNEL_MAGIC = 0x6461636e
 };
