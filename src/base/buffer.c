@@ -17,10 +17,8 @@ static void slide_to_front(struct buffer *b)
     b->start = 0;
 }
 
-char *buffer_reserve(struct buffer *b, size_t room)
+char *buffer_grow(struct buffer *b, size_t room)
 {
-    if (b->data && b->capacity - b->end >= room)
-        return b->data + b->end;
     size_t needed = buffer_len(b) + room;
     if (needed < room) {
         errno = ENOMEM;
@@ -47,28 +45,6 @@ void buffer_added(struct buffer *b, size_t len)
 {
     INVARIANT(b->capacity - b->end >= len, "more bytes added to a buffer than were reserved");
     b->end += len;
-}
-
-int buffer_append(struct buffer *b, const void *data, size_t len)
-{
-    if (len == 0)
-        return 0;
-    char *room = buffer_reserve(b, len);
-    if (!room)
-        return -1;
-    memcpy(room, data, len);
-    b->end += len;
-    return 0;
-}
-
-int buffer_append_slice(struct buffer *b, struct slice s)
-{
-    return buffer_append(b, s.data, s.len);
-}
-
-int buffer_append_string(struct buffer *b, const char *text)
-{
-    return buffer_append(b, text, strlen(text));
 }
 
 int buffer_append_u64(struct buffer *b, uint64_t decimal)

@@ -31,15 +31,38 @@ static inline struct slice buffer_slice(const struct buffer *b)
     return slice_of(buffer_bytes(b), buffer_len(b));
 }
 
+/* For buffer_reserve(), when there is not enough room yet. */
+char *buffer_grow(struct buffer *b, size_t room);
+
 /* Makes room for `room` more bytes. Returns where they go, or NULL with errno ENOMEM; the contents
  * are untouched in either case. After writing n bytes there, call buffer_added (b, n). */
-char *buffer_reserve(struct buffer *b, size_t room);
+static inline char *buffer_reserve(struct buffer *b, size_t room)
+{
+    return b->data && b->capacity - b->end >= room ? b->data + b->end : buffer_grow(b, room);
+}
 void buffer_added(struct buffer *b, size_t len);
 
-/* Return 0, or -1 with errno ENOMEM and the buffer as it was. */
-int buffer_append(struct buffer *b, const void *data, size_t len);
-int buffer_append_slice(struct buffer *b, struct slice s);
-int buffer_append_string(struct buffer *b, const char *text);
+/* Return 0, or -1 with errno ENOMEM and the buffer as it was. Inline, so that what is of known
+ * length takes few instructions: everything that is written to anyone goes through these. */
+static inline int buffer_append(struct buffer *b, const void *data, size_t len)
+{
+    if (len == 0)
+        return 0;
+    char *room = buffer_reserve(b, len);
+    if (!room)
+        return -1;
+    memcpy(room, data, len);
+    b->end += len;
+    return 0;
+}
+static inline int buffer_append_slice(struct buffer *b, struct slice s)
+{
+    return buffer_append(b, s.data, s.len);
+}
+static inline int buffer_append_string(struct buffer *b, const char *text)
+{
+    return buffer_append(b, text, strlen(text));
+}
 int buffer_append_u64(struct buffer *b, uint64_t decimal);
 int buffer_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -5,16 +5,6 @@
 
 #include "base/invariant.h"
 
-struct frame_reader reader_of(struct slice payload)
-{
-    return (struct frame_reader){(const unsigned char *)payload.data, payload.len, false};
-}
-
-size_t reader_left(const struct frame_reader *reader)
-{
-    return reader->broken ? 0 : reader->left;
-}
-
 int reader_finish(const struct frame_reader *reader)
 {
     if (!reader->broken && reader->left == 0)
@@ -23,52 +13,10 @@ int reader_finish(const struct frame_reader *reader)
     return -1;
 }
 
-static inline const unsigned char *take(struct frame_reader *reader, size_t len)
-{
-    if (reader->broken || reader->left < len) {
-        reader->broken = true;
-        return NULL;
-    }
-    const unsigned char *at = reader->at;
-    reader->at += len;
-    reader->left -= len;
-    return at;
-}
-
-/* Inline, so that a number of known length is one instruction. */
-static inline uint64_t get_number(struct frame_reader *reader, size_t len)
-{
-    uint64_t value = 0;
-    const unsigned char *at = take(reader, len);
-    if (at)
-        memcpy(&value, at, len);
-    return le64toh(value);
-}
-
-uint8_t get_u8(struct frame_reader *reader)
-{
-    return (uint8_t)get_number(reader, 1);
-}
-
-uint16_t get_u16(struct frame_reader *reader)
-{
-    return (uint16_t)get_number(reader, 2);
-}
-
-uint32_t get_u32(struct frame_reader *reader)
-{
-    return (uint32_t)get_number(reader, 4);
-}
-
-uint64_t get_u64(struct frame_reader *reader)
-{
-    return get_number(reader, 8);
-}
-
 struct slice get_slice(struct frame_reader *reader)
 {
     uint32_t len = get_u32(reader);
-    const unsigned char *at = take(reader, len);
+    const unsigned char *at = reader_take(reader, len);
     return at ? slice_of(at, len) : SLICE_EMPTY;
 }
 
@@ -76,36 +24,6 @@ static inline void store(void *at, uint64_t value, size_t len)
 {
     value = htole64(value);
     memcpy(at, &value, len);
-}
-
-static inline int put_number(struct buffer *out, uint64_t value, size_t len)
-{
-    char *room = buffer_reserve(out, len);
-    if (!room)
-        return -1;
-    store(room, value, len);
-    buffer_added(out, len);
-    return 0;
-}
-
-int put_u8(struct buffer *out, uint8_t value)
-{
-    return put_number(out, value, 1);
-}
-
-int put_u16(struct buffer *out, uint16_t value)
-{
-    return put_number(out, value, 2);
-}
-
-int put_u32(struct buffer *out, uint32_t value)
-{
-    return put_number(out, value, 4);
-}
-
-int put_u64(struct buffer *out, uint64_t value)
-{
-    return put_number(out, value, 8);
 }
 
 int put_slice(struct buffer *out, struct slice value)
