@@ -13,10 +13,29 @@ static uint64_t ring_cost(uint32_t capacity)
     return capacity > 0 ? capacity * sizeof(struct mailbox_entry) + RING_OVERHEAD : 0;
 }
 
+/* The entry that is `offset` behind the lowest one. */
+static struct mailbox_entry *slot_at(const struct mailbox *mailbox, uint32_t offset)
+{
+    return mailbox->capacity == 0
+               ? (struct mailbox_entry *)&mailbox->only
+               : &mailbox->ring[(mailbox->head + offset) & (mailbox->capacity - 1)];
+}
+
 static struct mailbox_entry *slot_of(const struct mailbox *mailbox, uint64_t id)
 {
-    uint32_t offset = (uint32_t)(id - mailbox_first_entry(mailbox));
-    return &mailbox->ring[(mailbox->head + offset) & (mailbox->capacity - 1)];
+    return slot_at(mailbox, (uint32_t)(id - mailbox_first_entry(mailbox)));
+}
+
+static uint32_t room_of(const struct mailbox *mailbox)
+{
+    return mailbox->capacity > 0 ? mailbox->capacity : 1;
+}
+
+static void free_ring(struct mailbox *mailbox, struct host_budget *budget)
+{
+    budget_discharge(budget, ring_cost(mailbox->capacity));
+    if (mailbox->capacity > 0)
+        free(mailbox->ring);
 }
 
 /* Moves what waits to a ring of another size. */
@@ -30,9 +49,8 @@ static int resize(struct mailbox *mailbox, uint32_t capacity, struct host_budget
         return -1;
     }
     for (uint32_t i = 0; i < mailbox->entries; i++)
-        ring[i] = *slot_of(mailbox, mailbox_first_entry(mailbox) + i);
-    free(mailbox->ring);
-    budget_discharge(budget, ring_cost(mailbox->capacity));
+        ring[i] = *slot_at(mailbox, i);
+    free_ring(mailbox, budget);
     mailbox->ring = ring;
     mailbox->capacity = capacity;
     mailbox->head = 0;
@@ -49,15 +67,17 @@ bool mailbox_has_room(const struct mailbox *mailbox, size_t count, uint64_t byte
 int mailbox_reserve(struct mailbox *mailbox, size_t count, struct host_budget *budget)
 {
     uint32_t wanted = mailbox->capacity > 0 ? mailbox->capacity : FIRST_CAPACITY;
+    if (mailbox->entries + count <= room_of(mailbox))
+        return 0;
     while (wanted < mailbox->entries + count)
         wanted *= 2;
-    return wanted == mailbox->capacity || count == 0 ? 0 : resize(mailbox, wanted, budget);
+    return resize(mailbox, wanted, budget);
 }
 
 static uint64_t push(struct mailbox *mailbox, struct mailbox_entry entry)
 {
-    INVARIANT(mailbox->entries < mailbox->capacity, "a push without room reserved");
-    mailbox->ring[(mailbox->head + mailbox->entries) & (mailbox->capacity - 1)] = entry;
+    INVARIANT(mailbox->entries < room_of(mailbox), "a push without room reserved");
+    *slot_at(mailbox, mailbox->entries) = entry;
     mailbox->entries++;
     return ++mailbox->last_id;
 }
@@ -79,9 +99,8 @@ void mailbox_push_dropped(struct mailbox *mailbox)
 
 static void release_ring(struct mailbox *mailbox, struct host_budget *budget)
 {
-    budget_discharge(budget, ring_cost(mailbox->capacity));
-    free(mailbox->ring);
-    mailbox->ring = NULL;
+    free_ring(mailbox, budget);
+    mailbox->only = (struct mailbox_entry){0};
     mailbox->capacity = mailbox->head = 0;
 }
 
@@ -129,14 +148,15 @@ static void free_entry(struct mailbox *mailbox, struct mailbox_entry *entry,
 
 static void remove_first(struct mailbox *mailbox)
 {
-    mailbox->head = (mailbox->head + 1) & (mailbox->capacity - 1);
+    if (mailbox->capacity > 0)
+        mailbox->head = (mailbox->head + 1) & (mailbox->capacity - 1);
     mailbox->entries--;
 }
 
 /* The ring begins with a live entry, or is not there. */
 static void tidy(struct mailbox *mailbox, struct host_budget *budget)
 {
-    while (mailbox->entries > 0 && !mailbox->ring[mailbox->head].body) {
+    while (mailbox->entries > 0 && !slot_at(mailbox, 0)->body) {
         remove_first(mailbox);
         mailbox->gap++;
     }
@@ -152,7 +172,8 @@ static struct mailbox_freed remove_up_to(struct mailbox *mailbox, uint64_t id,
 {
     struct mailbox_freed freed = {0};
     while (mailbox->entries > 0 && mailbox_first_entry(mailbox) <= id) {
-        free_entry(mailbox, &mailbox->ring[mailbox->head], budget, &freed);
+        struct mailbox_entry *entry = slot_at(mailbox, 0);
+        free_entry(mailbox, entry, budget, &freed);
         remove_first(mailbox);
     }
     return freed;

@@ -8,7 +8,8 @@
  *   confirmed_up_to + 1 …   `gap` IDs whose messages were dropped: they take no memory
  *   … last_id               `entries` in a ring, the first of them live; `pending` are live
  *
- * The ring exists only while messages wait: most mailboxes are empty most of the time.
+ * The ring exists only while more than one message waits: most mailboxes are empty most of the
+ * time.
  *
  * At every moment  accepted = confirmed + pending + dropped. */
 #ifndef MSGSERVER_RELAY_MAILBOX_H
@@ -26,7 +27,10 @@ struct mailbox_entry {
 
 /* All-zero is a valid empty mailbox. */
 struct mailbox {
-    struct mailbox_entry *ring; /* NULL while nothing live waits */
+    union {
+        struct mailbox_entry *ring;
+        struct mailbox_entry only; /* while capacity is 0 */
+    };
     uint64_t last_id;
     uint64_t sent_up_to; /* highest ID that any client was ever sent */
     uint64_t gap;
@@ -34,7 +38,7 @@ struct mailbox {
     uint64_t replaced;   /* of these, those whose ID another message took over */
     uint64_t overflowed; /* of the dropped ones, those for want of room: clients are told */
     uint64_t bytes;      /* of the waiting bodies */
-    uint32_t capacity;   /* of the ring, a power of two */
+    uint32_t capacity;   /* of the ring, a power of two; 0: there is none */
     uint32_t head;       /* where the lowest entry is */
     uint32_t entries;
     uint32_t pending;
