@@ -61,6 +61,9 @@ static void print_text(const struct store_findings *findings)
         printf(", %" PRIu64 " of them with a mailbox on another host", findings->adopted);
     printf("\n  waiting messages  %" PRIu64 ", of %" PRIu64 " bytes\n", findings->messages,
            findings->message_bytes);
+    printf("  broadcasts        %" PRIu64
+           " (each counts as a message in every mailbox it waits in)\n",
+           findings->broadcasts);
     printf("  placeholders      %" PRIu64 " (IDs of dropped messages that clients are owed)\n",
            findings->owed);
     printf("  idempotency keys  %" PRIu64 "\n", findings->keys);
@@ -102,6 +105,7 @@ static void put_findings(json_t *result, const struct store_findings *findings)
     json_object_set_new(result, "sessionsOfOtherHosts", number(findings->adopted));
     json_object_set_new(result, "messages", number(findings->messages));
     json_object_set_new(result, "messageBytes", number(findings->message_bytes));
+    json_object_set_new(result, "broadcasts", number(findings->broadcasts));
     json_object_set_new(result, "placeholders", number(findings->owed));
     json_object_set_new(result, "idempotencyKeys", number(findings->keys));
     json_object_set_new(result, "receipts", number(findings->receipts));

@@ -16,7 +16,7 @@ struct blob *blob_new(struct slice bytes)
         return NULL;
     blob->references = 1;
     blob->len = (uint32_t)bytes.len;
-    blob->made_ms = 0;
+    blob->made_ms = blob->broadcast = 0;
     if (bytes.len > 0)
         memcpy(blob->data, bytes.data, bytes.len);
     return blob;

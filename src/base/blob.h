@@ -10,7 +10,8 @@
 struct blob {
     uint32_t references;
     uint32_t len;
-    uint64_t made_ms; /* for the owner to set: see clock_steady_ms() */
+    uint64_t made_ms;   /* for the owner to set, as the next: see clock_steady_ms() */
+    uint64_t broadcast; /* its number in the store; 0: none */
     char data[];
 };
 

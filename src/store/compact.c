@@ -91,8 +91,9 @@ static bool are_same(struct slice a, struct slice b)
 static bool hold_the_same(const struct store_findings *a, const struct store_findings *b)
 {
     return a->sessions == b->sessions && a->adopted == b->adopted && a->messages == b->messages &&
-           a->message_bytes == b->message_bytes && a->owed == b->owed && a->keys == b->keys &&
-           a->receipts == b->receipts && a->was_used == b->was_used && a->alive_ms == b->alive_ms &&
+           a->broadcasts == b->broadcasts && a->message_bytes == b->message_bytes &&
+           a->owed == b->owed && a->keys == b->keys && a->receipts == b->receipts &&
+           a->was_used == b->was_used && a->alive_ms == b->alive_ms &&
            strcmp(a->cluster_id, b->cluster_id) == 0 &&
            are_same(buffer_slice(&a->totals), buffer_slice(&b->totals));
 }

@@ -8,6 +8,15 @@
 #include "store/lmdb_store.h"
 #include "store/pages.h"
 
+static int on_broadcast(void *context, uint64_t number, const struct stored_message *message)
+{
+    struct store_findings *findings = context;
+    (void)number;
+    (void)message;
+    findings->broadcasts++;
+    return 0;
+}
+
 static int on_receipt(void *context, const struct stored_receipt *receipt)
 {
     struct store_findings *findings = context;
@@ -94,7 +103,8 @@ static int take_pages(const struct lmdb_store *store, struct store_findings *fin
 
 static int read_records(const char *path, struct store_findings *findings)
 {
-    static const struct store_reader READER = {.on_receipt = on_receipt,
+    static const struct store_reader READER = {.on_broadcast = on_broadcast,
+                                               .on_receipt = on_receipt,
                                                .on_session = on_session,
                                                .on_message = on_message,
                                                .on_key = on_key,

@@ -11,8 +11,9 @@ struct store_findings {
     const char *damage; /* NULL: it is sound, and what follows is filled in; when its last commit is
                            cut off, as of the one before */
     uint64_t sessions;
-    uint64_t adopted; /* of these, those whose mailbox is on another host */
-    uint64_t messages, message_bytes;
+    uint64_t adopted;                 /* of these, those whose mailbox is on another host */
+    uint64_t messages, message_bytes; /* in mailboxes: a broadcast counts in each */
+    uint64_t broadcasts;
     uint64_t owed; /* dropped IDs that clients have not confirmed yet */
     uint64_t keys, receipts;
     char cluster_id[CLUSTER_ID_MAX + 1];

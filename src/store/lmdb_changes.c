@@ -145,10 +145,10 @@ static int put_part(struct lmdb_store *store, const struct record_key *name,
     return 0;
 }
 
-static int put_message(struct lmdb_store *store, uint64_t session,
-                       const struct stored_message *message)
+/* Puts all parts; `key` is the first one's. Returns LMDB's code. */
+static int put_parts(struct lmdb_store *store, struct record_key key,
+                     const struct stored_message *message)
 {
-    struct record_key key = {.kind = RECORD_PART, .number = session, .id = message->id};
     struct slice rest = message->body;
     int code;
     do {
@@ -160,6 +160,13 @@ static int put_message(struct lmdb_store *store, uint64_t session,
         key.part++;
     } while (code == 0 && rest.len > 0);
     return code;
+}
+
+static int put_message(struct lmdb_store *store, uint64_t session,
+                       const struct stored_message *message)
+{
+    struct record_key key = {.kind = RECORD_PART, .number = session, .id = message->id};
+    return put_parts(store, key, message);
 }
 
 int lmdb_messages_added(struct store *base, uint64_t session, const struct stored_message *messages,
@@ -194,6 +201,49 @@ int lmdb_messages_removed(struct store *base, uint64_t session, uint64_t id)
     if (lmdb_change_begin(store) != 0)
         return -1;
     int code = delete_messages(store, session, 0, id, &pages);
+    return lmdb_change_end(store, code, pages);
+}
+
+/* --- broadcasts ------------------------------------------------------------------------------- */
+
+/* What a record of recipients takes: a page of its own, and its part of one that names it. */
+enum { RECIPIENTS_PAGES = 2 };
+
+int lmdb_broadcast_added(struct store *base, uint64_t number, const struct stored_message *message,
+                         uint64_t recipients_max)
+{
+    struct lmdb_store *store = lmdb_of(base);
+    uint64_t pages = pages_of_messages(message, 1);
+    uint64_t chunks = recipients_max / STORED_RECIPIENTS_MAX + 1;
+    if (!lmdb_has_room(store, pages + chunks * RECIPIENTS_PAGES) || lmdb_change_begin(store) != 0)
+        return -1;
+    struct record_key key = {.kind = RECORD_BROADCAST, .number = number};
+    store->chunks = 0;
+    return lmdb_change_end(store, put_parts(store, key, message), pages);
+}
+
+int lmdb_recipients_added(struct store *base, uint64_t number,
+                          const struct stored_recipient *recipients, size_t count)
+{
+    struct lmdb_store *store = lmdb_of(base);
+    char value[RECORD_MAX];
+    size_t len = recipients_record_write(value, recipients, count);
+    if (len == 0 || lmdb_change_begin(store) != 0)
+        return -1;
+    struct record_key key = {.kind = RECORD_RECIPIENTS, .number = number, .chunk = store->chunks++};
+    return lmdb_change_end(store, lmdb_put_record(store, &key, value, len), RECIPIENTS_PAGES);
+}
+
+int lmdb_broadcast_removed(struct store *base, uint64_t number)
+{
+    struct lmdb_store *store = lmdb_of(base);
+    char text[RECORD_KEY_MAX];
+    struct record_key key = {.kind = RECORD_BROADCAST, .number = number};
+    struct range range = {.first = record_key_write(&key, text), .prefix = RECORD_BROADCAST_KEY};
+    uint64_t pages = 0;
+    if (lmdb_change_begin(store) != 0)
+        return -1;
+    int code = delete_range(store, &range, &pages);
     return lmdb_change_end(store, code, pages);
 }
 

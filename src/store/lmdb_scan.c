@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "base/buffer.h"
+#include "store/broadcasts.h"
 #include "store/lmdb_store.h"
 #include "store/pages.h"
 
@@ -8,14 +9,18 @@ struct scan {
     const struct store_reader *reader;
     void *context;
     struct store_contents *contents;
+    struct broadcasts broadcasts;
+    uint64_t last_broadcast;
+    bool has_broadcast;
+    uint32_t next_chunk; /* of its recipients */
     uint64_t last_receipt;
     bool has_receipt;
     struct stored_session session; /* the last one */
     bool has_session;
     uint64_t last_id;              /* of its messages, whole ones */
-    uint16_t next_part;            /* of the message after that; 0: none begun */
+    uint16_t next_part;            /* of a message or a broadcast; 0: none begun */
     struct stored_message message; /* that one, in the file, which stays mapped */
-    struct buffer body;            /* what came of it */
+    struct buffer body;            /* what came of it, when it has several parts */
     struct slice totals;           /* in the file */
     uint64_t alive_ms;
     bool has_state;
@@ -43,9 +48,71 @@ static const char *take_state(struct scan *scan, struct slice contents)
     return NULL;
 }
 
+/* Puts the part to those before it. `whole`: the message is complete; clear scan->body then. */
+static const char *take_body(struct scan *scan, uint16_t part, struct slice contents, bool *whole)
+{
+    bool more;
+    struct slice bytes;
+    *whole = false;
+    if (part_read(contents, part, &scan->message, &more, &bytes) != 0)
+        return "a message cannot be read";
+    if (more || part > 0) {
+        if (buffer_append_slice(&scan->body, bytes) != 0)
+            return STORE_NO_MEMORY;
+        bytes = buffer_slice(&scan->body);
+    }
+    scan->next_part++;
+    if (more)
+        return scan->next_part == 0 ? "a message has no end" : NULL;
+    scan->message.body = bytes;
+    scan->next_part = 0;
+    *whole = true;
+    return NULL;
+}
+
+static const char *take_broadcast(struct scan *scan, const struct record_key *key,
+                                  struct slice contents)
+{
+    bool whole, begins = scan->next_part == 0;
+    bool is_new = !scan->has_broadcast || key->number != scan->last_broadcast;
+    if (is_new != begins || key->part != scan->next_part)
+        return "a broadcast lacks a part";
+    scan->has_broadcast = true;
+    scan->last_broadcast = key->number;
+    scan->next_chunk = 0;
+    const char *why = take_body(scan, key->part, contents, &whole);
+    if (why || !whole)
+        return why;
+    const struct stored_message *message = &scan->message;
+    if (message->dropped || message->expires_ms || message->replace_key.len || message->receipt.len)
+        return "a broadcast cannot be read";
+    int result = broadcasts_add(&scan->broadcasts, key->number, message, key->part > 0);
+    if (result == 0 && scan->reader)
+        result = scan->reader->on_broadcast(scan->context, key->number, message);
+    buffer_clear(&scan->body);
+    return result == 0 ? NULL : STORE_NO_MEMORY;
+}
+
+static const char *take_recipients(struct scan *scan, const struct record_key *key,
+                                   struct slice contents)
+{
+    struct stored_recipient recipients[STORED_RECIPIENTS_MAX];
+    size_t count;
+    if (!scan->has_broadcast || key->number != scan->last_broadcast || scan->next_part != 0)
+        return "recipients have no broadcast";
+    if (key->chunk != scan->next_chunk++)
+        return "recipients are missing";
+    if (recipients_record_read(contents, recipients, &count) != 0 || count == 0)
+        return "recipients cannot be read";
+    return broadcasts_add_recipients(&scan->broadcasts, recipients, count) == 0 ? NULL
+                                                                                : STORE_NO_MEMORY;
+}
+
 static const char *take_receipt(struct scan *scan, uint64_t number, struct slice contents)
 {
     struct stored_receipt receipt = {.number = number};
+    if (scan->next_part != 0)
+        return "a broadcast lacks a part";
     if (receipt_record_read(contents, &receipt) != 0 || receipt.contents.len > STORED_RECEIPT_MAX)
         return "a receipt cannot be read";
     if (scan->has_receipt && number != scan->last_receipt + 1)
@@ -63,17 +130,51 @@ static bool counts_are_plausible(const struct stored_counts *counts)
            counts->replaced <= counts->dropped && counts->overflowed <= counts->dropped;
 }
 
+static const char *take_message(struct scan *scan, const struct stored_message *message)
+{
+    if (scan->session.home.len > 0)
+        return "a message has no session";
+    if (message->id != scan->last_id + 1)
+        return "a message is missing";
+    if (scan->reader && scan->reader->on_message(scan->context, message) != 0)
+        return STORE_NO_MEMORY;
+    scan->last_id++;
+    return NULL;
+}
+
+/* The broadcasts in the session's mailbox below that ID. What was settled since, and what made
+ * place for another record, has an ID that was there already. */
+static const char *take_broadcasts_below(struct scan *scan, uint64_t end)
+{
+    struct stored_message message;
+    const char *why = NULL;
+    while (!why && scan->has_session &&
+           broadcasts_next(&scan->broadcasts, scan->session.number, end, &message))
+        if (message.id > scan->last_id)
+            why = take_message(scan, &message);
+    return why;
+}
+
+/* After its messages come keys, another session, or nothing. */
+static const char *end_messages(struct scan *scan)
+{
+    return scan->next_part != 0 ? "a message lacks its end"
+                                : take_broadcasts_below(scan, UINT64_MAX);
+}
+
 static const char *take_session(struct scan *scan, uint64_t number, struct slice contents)
 {
     struct stored_session *session = &scan->session;
-    if (scan->next_part != 0)
-        return "a message lacks its end";
+    const char *why = end_messages(scan);
+    if (why)
+        return why;
     if (session_record_read(contents, session) != 0 || !address_is_valid(session->address) ||
         (session->home.len > 0 && !cluster_id_is_valid(session->home)) ||
         !counts_are_plausible(&session->counts))
         return "a session cannot be read";
     session->number = number;
     scan->has_session = true;
+    broadcasts_enter_session(&scan->broadcasts, number);
     scan->last_id = session->counts.confirmed + session->counts.gap;
     scan->contents->sessions++;
     if (scan->reader && scan->reader->on_session(scan->context, session) != 0)
@@ -83,37 +184,29 @@ static const char *take_session(struct scan *scan, uint64_t number, struct slice
 
 static const char *take_part(struct scan *scan, const struct record_key *key, struct slice contents)
 {
-    bool more;
-    struct slice bytes;
-    if (!scan->has_session || scan->session.home.len > 0 || key->number != scan->session.number)
+    bool whole;
+    if (!scan->has_session || key->number != scan->session.number)
         return "a message has no session";
+    const char *why = take_broadcasts_below(scan, key->id);
+    if (why)
+        return why;
     if (key->id != scan->last_id + 1 || key->part != scan->next_part)
         return "a message is missing";
-    if (part_read(contents, key->part, &scan->message, &more, &bytes) != 0)
-        return "a message cannot be read";
-    if (more || key->part > 0) {
-        if (buffer_append_slice(&scan->body, bytes) != 0)
-            return STORE_NO_MEMORY;
-        bytes = buffer_slice(&scan->body);
-    }
-    scan->next_part++;
-    if (more)
-        return scan->next_part == 0 ? "a message has no end" : NULL;
+    why = take_body(scan, key->part, contents, &whole);
+    if (why || !whole)
+        return why;
     scan->message.id = key->id;
-    scan->message.body = bytes;
-    if (scan->reader && scan->reader->on_message(scan->context, &scan->message) != 0)
-        return STORE_NO_MEMORY;
-    scan->last_id++;
-    scan->next_part = 0;
+    why = take_message(scan, &scan->message);
     buffer_clear(&scan->body);
-    return NULL;
+    return why;
 }
 
 static const char *take_key(struct scan *scan, const struct record_key *name, struct slice contents)
 {
     struct stored_key key = {.key = name->key};
-    if (scan->next_part != 0)
-        return "a message lacks its end";
+    const char *why = end_messages(scan);
+    if (why)
+        return why;
     if (!scan->has_session || name->number != scan->session.number)
         return "a key has no session";
     if (key_record_read(contents, &key) != 0)
@@ -134,6 +227,10 @@ static const char *take_record(struct scan *scan, struct slice key, struct slice
         return take_info(scan, contents);
     case RECORD_STATE:
         return take_state(scan, contents);
+    case RECORD_BROADCAST:
+        return take_broadcast(scan, &record, contents);
+    case RECORD_RECIPIENTS:
+        return take_recipients(scan, &record, contents);
     case RECORD_RECEIPT:
         return take_receipt(scan, record.number, contents);
     case RECORD_SESSION:
@@ -161,8 +258,9 @@ static const char *scan_all(struct scan *scan, MDB_cursor *cursor)
         return why;
     if (code != MDB_NOTFOUND)
         return mdb_strerror(code);
-    if (scan->next_part != 0)
-        return "a message lacks its end";
+    why = end_messages(scan);
+    if (why)
+        return why;
     if (!empty && (!scan->contents->has_info || !scan->has_state))
         return "it lacks its description";
     if (!empty && scan->reader &&
@@ -186,5 +284,6 @@ const char *lmdb_store_scan(struct lmdb_store *store, const struct store_reader 
         mdb_cursor_close(cursor);
     mdb_txn_abort(txn);
     buffer_free(&scan.body);
+    broadcasts_free(&scan.broadcasts);
     return why;
 }

@@ -37,6 +37,7 @@ struct lmdb_store {
     uint64_t map_pages;   /* all there are */
     uint64_t used_pages;  /* before the batch */
     uint64_t batch_pages; /* that the batch may take, at most */
+    uint32_t chunks;      /* of recipients, of the broadcast that was added last */
 };
 
 static inline struct lmdb_store *lmdb_of(struct store *store)
@@ -90,6 +91,11 @@ int lmdb_messages_added(struct store *base, uint64_t session, const struct store
 int lmdb_message_changed(struct store *base, uint64_t session,
                          const struct stored_message *message);
 int lmdb_messages_removed(struct store *base, uint64_t session, uint64_t id);
+int lmdb_broadcast_added(struct store *base, uint64_t number, const struct stored_message *message,
+                         uint64_t recipients_max);
+int lmdb_recipients_added(struct store *base, uint64_t number,
+                          const struct stored_recipient *recipients, size_t count);
+int lmdb_broadcast_removed(struct store *base, uint64_t number);
 int lmdb_key_added(struct store *base, uint64_t session, const struct stored_key *key);
 int lmdb_key_removed(struct store *base, uint64_t session, struct slice key);
 int lmdb_receipt_added(struct store *base, const struct stored_receipt *receipt);

@@ -82,6 +82,33 @@ static int memory_messages_removed(struct store *store, uint64_t session, uint64
     return 0;
 }
 
+static int memory_broadcast_added(struct store *store, uint64_t number,
+                                  const struct stored_message *message, uint64_t recipients_max)
+{
+    (void)store;
+    (void)number;
+    (void)message;
+    (void)recipients_max;
+    return 0;
+}
+
+static int memory_recipients_added(struct store *store, uint64_t number,
+                                   const struct stored_recipient *recipients, size_t count)
+{
+    (void)store;
+    (void)number;
+    (void)recipients;
+    (void)count;
+    return 0;
+}
+
+static int memory_broadcast_removed(struct store *store, uint64_t number)
+{
+    (void)store;
+    (void)number;
+    return 0;
+}
+
 static int memory_key_added(struct store *store, uint64_t session, const struct stored_key *key)
 {
     (void)store;
@@ -136,6 +163,9 @@ const struct store_engine STORE_MEMORY = {
     .messages_added = memory_messages_added,
     .message_changed = memory_message_changed,
     .messages_removed = memory_messages_removed,
+    .broadcast_added = memory_broadcast_added,
+    .recipients_added = memory_recipients_added,
+    .broadcast_removed = memory_broadcast_removed,
     .key_added = memory_key_added,
     .key_removed = memory_key_removed,
     .receipt_added = memory_receipt_added,

@@ -7,7 +7,12 @@
 #include "codecs/frame.h"
 
 static const char INFO_KEY[] = "\1info", STATE_KEY[] = "\1state";
-enum { RECEIPT_PREFIX = 'r', SESSION_PREFIX = 's', IDEMPOTENCY_MARK = 0xff };
+enum { BROADCAST_PREFIX = 'b', RECEIPT_PREFIX = 'r', SESSION_PREFIX = 's', MARK = 0xff };
+static const char PREFIXES[] = {
+    [RECORD_BROADCAST] = BROADCAST_PREFIX, [RECORD_RECIPIENTS] = BROADCAST_PREFIX,
+    [RECORD_RECEIPT] = RECEIPT_PREFIX,     [RECORD_SESSION] = SESSION_PREFIX,
+    [RECORD_PART] = SESSION_PREFIX,        [RECORD_KEY] = SESSION_PREFIX,
+};
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
@@ -25,24 +30,71 @@ static uint64_t get_big_endian(const char *at)
     return be64toh(value);
 }
 
+static char *put_part_number(char *at, uint16_t part)
+{
+    part = htobe16(part);
+    memcpy(at, &part, sizeof part);
+    return at + sizeof part;
+}
+
+static uint16_t get_part_number(const char *at)
+{
+    uint16_t part;
+    memcpy(&part, at, sizeof part);
+    return be16toh(part);
+}
+
 struct slice record_key_write(const struct record_key *key, char text[RECORD_KEY_MAX])
 {
     if (key->kind == RECORD_INFO || key->kind == RECORD_STATE)
         return slice_from_string(key->kind == RECORD_INFO ? INFO_KEY : STATE_KEY);
     char *at = text;
-    *at++ = key->kind == RECORD_RECEIPT ? RECEIPT_PREFIX : SESSION_PREFIX;
+    *at++ = PREFIXES[key->kind];
     at = put_big_endian(at, key->number);
     if (key->kind == RECORD_PART) {
-        uint16_t part = htobe16(key->part);
-        at = put_big_endian(at, key->id);
-        memcpy(at, &part, sizeof part);
-        at += sizeof part;
+        at = put_part_number(put_big_endian(at, key->id), key->part);
+    } else if (key->kind == RECORD_BROADCAST) {
+        at = put_part_number(at, key->part);
+    } else if (key->kind == RECORD_RECIPIENTS) {
+        uint32_t chunk = htobe32(key->chunk);
+        *at++ = (char)MARK;
+        *at++ = (char)MARK;
+        memcpy(at, &chunk, sizeof chunk);
+        at += sizeof chunk;
     } else if (key->kind == RECORD_KEY) {
-        *at++ = (char)IDEMPOTENCY_MARK;
+        *at++ = (char)MARK;
         memcpy(at, key->key.data, key->key.len);
         at += key->key.len;
     }
     return slice_of(text, (size_t)(at - text));
+}
+
+static void read_broadcast_key(struct record_key *read, struct slice rest)
+{
+    if (rest.len == sizeof read->part) {
+        read->kind = RECORD_BROADCAST;
+        read->part = get_part_number(rest.data);
+    } else if (rest.len == sizeof read->part + sizeof read->chunk &&
+               get_part_number(rest.data) == UINT16_MAX) {
+        read->kind = RECORD_RECIPIENTS;
+        memcpy(&read->chunk, rest.data + sizeof read->part, sizeof read->chunk);
+        read->chunk = be32toh(read->chunk);
+    }
+}
+
+static void read_session_key(struct record_key *read, struct slice rest)
+{
+    if (rest.len == 0) {
+        read->kind = RECORD_SESSION;
+    } else if ((unsigned char)*rest.data == MARK) {
+        read->key = slice_of(rest.data + 1, rest.len - 1);
+        if (read->key.len >= 1 && read->key.len <= STORED_KEY_MAX)
+            read->kind = RECORD_KEY;
+    } else if (rest.len == RECORD_PART_KEY - RECORD_SESSION_KEY) {
+        read->kind = RECORD_PART;
+        read->id = get_big_endian(rest.data);
+        read->part = get_part_number(rest.data + sizeof read->id);
+    }
 }
 
 struct record_key record_key_read(struct slice key)
@@ -52,26 +104,16 @@ struct record_key record_key_read(struct slice key)
         read.kind = slice_equals_string(key, INFO_KEY) ? RECORD_INFO : RECORD_STATE;
         return read;
     }
-    if (key.len < RECORD_SESSION_KEY ||
-        (*key.data != RECEIPT_PREFIX && *key.data != SESSION_PREFIX))
+    if (key.len < RECORD_SESSION_KEY)
         return read;
+    struct slice rest = slice_of(key.data + RECORD_SESSION_KEY, key.len - RECORD_SESSION_KEY);
     read.number = get_big_endian(key.data + 1);
-    const char *rest = key.data + RECORD_SESSION_KEY;
-    size_t rest_len = key.len - RECORD_SESSION_KEY;
-    if (rest_len == 0) {
-        read.kind = *key.data == RECEIPT_PREFIX ? RECORD_RECEIPT : RECORD_SESSION;
-    } else if (*key.data == RECEIPT_PREFIX) {
-        return read;
-    } else if ((unsigned char)*rest == IDEMPOTENCY_MARK) {
-        read.key = slice_of(rest + 1, rest_len - 1);
-        if (read.key.len >= 1 && read.key.len <= STORED_KEY_MAX)
-            read.kind = RECORD_KEY;
-    } else if (key.len == RECORD_PART_KEY) {
-        read.kind = RECORD_PART;
-        read.id = get_big_endian(rest);
-        memcpy(&read.part, rest + sizeof read.id, sizeof read.part);
-        read.part = be16toh(read.part);
-    }
+    if (*key.data == BROADCAST_PREFIX)
+        read_broadcast_key(&read, rest);
+    else if (*key.data == RECEIPT_PREFIX && rest.len == 0)
+        read.kind = RECORD_RECEIPT;
+    else if (*key.data == SESSION_PREFIX)
+        read_session_key(&read, rest);
     return read;
 }
 
@@ -193,6 +235,17 @@ size_t receipt_record_write(char value[RECORD_MAX], const struct stored_receipt 
     return end_record(&pen, value);
 }
 
+size_t recipients_record_write(char value[RECORD_MAX], const struct stored_recipient *recipients,
+                               size_t count)
+{
+    struct pen pen = begin_record(value);
+    for (size_t i = 0; i < count; i++) {
+        write_u64(&pen, recipients[i].session);
+        write_u64(&pen, recipients[i].id);
+    }
+    return end_record(&pen, value);
+}
+
 int info_record_read(struct slice contents, uint32_t *schema, struct slice *cluster_id)
 {
     struct frame_reader reader = reader_of(contents);
@@ -238,6 +291,17 @@ int receipt_record_read(struct slice contents, struct stored_receipt *receipt)
 {
     struct frame_reader reader = reader_of(contents);
     receipt->contents = get_slice(&reader);
+    return reader_finish(&reader);
+}
+
+int recipients_record_read(struct slice contents,
+                           struct stored_recipient recipients[STORED_RECIPIENTS_MAX], size_t *count)
+{
+    struct frame_reader reader = reader_of(contents);
+    for (*count = 0; *count < STORED_RECIPIENTS_MAX && reader_left(&reader) > 0; ++*count) {
+        recipients[*count].session = get_u64(&reader);
+        recipients[*count].id = get_u64(&reader);
+    }
     return reader_finish(&reader);
 }
 

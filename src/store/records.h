@@ -2,6 +2,8 @@
  *
  *   "\1info"                        schema, cluster ID
  *   "\1state"                       when the store last lived, the relay's totals
+ *   'b' number part (u16)           a broadcast's message, or a part of it
+ *   'b' number 0xffff chunk (u32)   some of its recipients
  *   'r' number                      a receipt
  *   's' number                      a session
  *   's' number id (u64) part (u16)  a message, or a part of one; IDs are below 0xff << 56
@@ -10,7 +12,10 @@
  * Numbers are u64; all of them are big-endian, so that keys sort. A session's record comes right
  * before its messages, and these before its keys. Every value starts with a checksum over key and
  * value, because LMDB has none. Bodies are cut into parts of one page each, so that the store never
- * needs a run of free pages for one. */
+ * needs a run of free pages for one.
+ *
+ * A broadcast's recipients are written once, and deleted with it when nobody waits for it any more.
+ * Until then some of them do not count: see store.h. */
 #ifndef MSGSERVER_STORE_RECORDS_H
 #define MSGSERVER_STORE_RECORDS_H
 
@@ -18,10 +23,11 @@
 #include "store/store.h"
 
 enum {
-    STORE_SCHEMA = 2,
+    STORE_SCHEMA = 3,
     RECORD_SUM_BYTES = 8,
     RECORD_SESSION_KEY = 1 + 8, /* bytes of its key, with which all keys of the session begin */
     RECORD_PART_KEY = RECORD_SESSION_KEY + 8 + 2,
+    RECORD_BROADCAST_KEY = 1 + 8, /* with which all keys of a broadcast begin */
     RECORD_KEY_MAX = RECORD_SESSION_KEY + 1 + STORED_KEY_MAX,
     RECORD_MAX = 4096, /* a value that is no part */
     /* What follows the checksum in a part. A value of more than half a page gets pages of its own
@@ -34,6 +40,8 @@ enum {
 enum record_kind {
     RECORD_INFO,
     RECORD_STATE,
+    RECORD_BROADCAST,
+    RECORD_RECIPIENTS,
     RECORD_RECEIPT,
     RECORD_SESSION,
     RECORD_PART,
@@ -43,9 +51,10 @@ enum record_kind {
 
 struct record_key {
     enum record_kind kind;
-    uint64_t number;  /* of the receipt or the session */
-    uint64_t id;      /* of a part, as `part` */
-    uint16_t part;    /* 0, 1 … */
+    uint64_t number;  /* of the broadcast, the receipt or the session */
+    uint64_t id;      /* of a message's part */
+    uint16_t part;    /* of a message or a broadcast: 0, 1 … */
+    uint32_t chunk;   /* of recipients: the same */
     struct slice key; /* idempotency key */
 };
 
@@ -66,6 +75,9 @@ size_t state_record_write(char value[RECORD_MAX], uint64_t alive_ms, struct slic
 size_t session_record_write(char value[RECORD_MAX], const struct stored_session *session);
 size_t key_record_write(char value[RECORD_MAX], const struct stored_key *key);
 size_t receipt_record_write(char value[RECORD_MAX], const struct stored_receipt *receipt);
+/* Up to STORED_RECIPIENTS_MAX of them. */
+size_t recipients_record_write(char value[RECORD_MAX], const struct stored_recipient *recipients,
+                               size_t count);
 
 /* Return 0, or -1 with errno EPROTO. What the record's key says is the caller's to fill in. */
 int info_record_read(struct slice contents, uint32_t *schema, struct slice *cluster_id);
@@ -73,6 +85,9 @@ int state_record_read(struct slice contents, uint64_t *alive_ms, struct slice *t
 int session_record_read(struct slice contents, struct stored_session *session);
 int key_record_read(struct slice contents, struct stored_key *key);
 int receipt_record_read(struct slice contents, struct stored_receipt *receipt);
+int recipients_record_read(struct slice contents,
+                           struct stored_recipient recipients[STORED_RECIPIENTS_MAX],
+                           size_t *count);
 
 /* A part's contents: flags (u8); in the first one what the flags tell of the message; and bytes of
  * the body. Returns how many bytes come before those of the body. */

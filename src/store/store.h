@@ -19,13 +19,14 @@ struct settings;
 struct store;
 
 enum {
-    STORED_KEY_MAX = 128,      /* an idempotency key, a replace key or a receipt's tag */
-    STORED_RECEIPT_MAX = 1024, /* the contents of a receipt */
+    STORED_KEY_MAX = 128,        /* an idempotency key, a replace key or a receipt's tag */
+    STORED_RECEIPT_MAX = 1024,   /* the contents of a receipt */
+    STORED_RECIPIENTS_MAX = 254, /* told at once: as many as fill a page */
 };
 
 /* Where a mailbox's run of IDs stands. The waiting ones are confirmed + 1 … last ID; of these the
- * first `gap` were dropped (their bodies are gone, and clients are still owed the IDs), and each of
- * the others has a record, also when its message was dropped. */
+ * first `gap` were dropped (their bodies are gone, and clients are still owed the IDs). Each of the
+ * others has a record, also when its message was dropped, or is a recipient of a broadcast. */
 struct stored_counts {
     uint64_t confirmed; /* every ID up to this one is settled: the client has it */
     uint64_t gap;
@@ -45,12 +46,19 @@ struct stored_session {
 
 struct stored_message {
     uint64_t id;
+    uint64_t broadcast; /* only from recover(): the number of the one that this is; 0: none */
     struct slice body;
     bool dropped; /* a placeholder: the ID is owed, everything below is empty */
     uint64_t made_ms;
     uint64_t expires_ms;      /* 0: never */
     struct slice replace_key; /* empty: none; as `receipt` */
     struct slice receipt;
+};
+
+/* One of the mailboxes that a broadcast is in, under an ID of its own. */
+struct stored_recipient {
+    uint64_t session;
+    uint64_t id;
 };
 
 /* An idempotency key that a sender used for a session. */
@@ -68,10 +76,12 @@ struct stored_receipt {
     struct slice contents;
 };
 
-/* Takes what recover() finds: receipts by number; each session, then its messages in the order of
- * their IDs (counts.confirmed + counts.gap + 1 and those after it), then its keys. Return 0, or -1
- * with errno to give up. */
+/* Takes what recover() finds: broadcasts and receipts by number; each session, then its messages in
+ * the order of their IDs (counts.confirmed + counts.gap + 1 and those after it), then its keys.
+ * Return 0, or -1 with errno to give up. */
 struct store_reader {
+    /* Also when it waits in no mailbox any more; its ID is 0. */
+    int (*on_broadcast)(void *context, uint64_t number, const struct stored_message *message);
     int (*on_receipt)(void *context, const struct stored_receipt *receipt);
     int (*on_session)(void *context, const struct stored_session *session);
     int (*on_message)(void *context, const struct stored_message *message);
@@ -88,7 +98,8 @@ struct store_usage {
 
 /* Each returns 0, or -1 with errno; a change that failed has not happened, and its caller takes it
  * back. ENOSPC: the store is full for what adds data (session_created, messages_added,
- * message_changed to a live message); what frees or settles data has room kept for it. */
+ * message_changed to a live message, broadcast_added); what frees or settles data has room kept for
+ * it. */
 struct store_engine {
     const char *name; /* as in server.store.engine */
     /* NULL with `why` filled (a sentence). */
@@ -99,6 +110,7 @@ struct store_engine {
     int (*recover)(struct store *store, struct slice cluster_id, const struct store_reader *reader,
                    void *context, char *why, size_t why_room);
 
+    /* A number that a recipient of a stored broadcast names is never given to another session. */
     int (*session_created)(struct store *store, const struct stored_session *session);
     /* Only `counts` may differ from what session_created() was given. */
     int (*session_changed)(struct store *store, const struct stored_session *session);
@@ -108,12 +120,24 @@ struct store_engine {
     /* IDs follow each other, and the highest that was added before. */
     int (*messages_added)(struct store *store, uint64_t session,
                           const struct stored_message *messages, size_t count);
-    /* Puts another message, or a placeholder, under an ID that has a record. */
+    /* Puts another message, or a placeholder, under an ID that has a record or is a broadcast's. */
     int (*message_changed)(struct store *store, uint64_t session,
                            const struct stored_message *message);
     /* The lowest IDs, up to and with `id`, are gone; session_changed() says in the same batch why.
      */
     int (*messages_removed)(struct store *store, uint64_t session, uint64_t id);
+
+    /* A message that takes no options, for `recipients_max` mailboxes at most. Numbers ascend. */
+    int (*broadcast_added)(struct store *store, uint64_t number,
+                           const struct stored_message *message, uint64_t recipients_max);
+    /* Of the broadcast that was added last: up to STORED_RECIPIENTS_MAX more mailboxes that have
+     * it, as messages_added() would say for each. Room for them was kept. Each counts until its
+     * session is deleted, the session's counts say that its ID is settled, or message_changed()
+     * puts something else there. */
+    int (*recipients_added)(struct store *store, uint64_t number,
+                            const struct stored_recipient *recipients, size_t count);
+    /* With its recipients: none of them counts any more. */
+    int (*broadcast_removed)(struct store *store, uint64_t number);
 
     int (*key_added)(struct store *store, uint64_t session, const struct stored_key *key);
     int (*key_removed)(struct store *store, uint64_t session, struct slice key);

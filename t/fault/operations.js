@@ -310,7 +310,7 @@ const OPERATIONS = [
     { name: 'register', weight: 4, run: register, burst: true, needs: (world) => world.sessions.length < SESSIONS },
     { name: 'send', weight: 30, run: send, burst: true, needs: some(1) },
     { name: 'bulk', weight: 6, run: bulk, burst: true, needs: some(1) },
-    { name: 'broadcast', weight: 3, run: broadcast, burst: true, needs: some(1) },
+    { name: 'broadcast', weight: 8, run: broadcast, burst: true, needs: some(1) },
     { name: 'attach', weight: 25, run: attach, burst: true, needs: some(1) },
     { name: 'confirm', weight: 20, run: confirm, burst: true, needs: some(1) },
     { name: 'detach', weight: 6, run: detach, burst: true, needs: some(1) },

@@ -31,6 +31,8 @@ static void read_part(struct slice contents, uint16_t part)
 static void read_record(const struct record_key *key, struct slice contents)
 {
     char value[RECORD_MAX];
+    struct stored_recipient recipients[STORED_RECIPIENTS_MAX];
+    size_t count;
     struct slice text;
     uint64_t alive_ms;
     uint32_t schema;
@@ -58,6 +60,11 @@ static void read_record(const struct record_key *key, struct slice contents)
         if (receipt_record_read(contents, &receipt) == 0)
             must_equal(contents, value, receipt_record_write(value, &receipt));
         break;
+    case RECORD_RECIPIENTS:
+        if (recipients_record_read(contents, recipients, &count) == 0)
+            must_equal(contents, value, recipients_record_write(value, recipients, count));
+        break;
+    case RECORD_BROADCAST:
     case RECORD_PART:
         read_part(contents, key->part);
         break;

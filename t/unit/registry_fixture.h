@@ -72,6 +72,28 @@ static inline int removed(struct store *store, uint64_t session, uint64_t id)
     return tell("removed %lu up to %lu\n", session, id);
 }
 
+static inline int broadcast_added(struct store *store, uint64_t number,
+                                  const struct stored_message *message, uint64_t recipients_max)
+{
+    (void)store;
+    return tell("broadcast %lu %.*s for %lu\n", number, (int)message->body.len, message->body.data,
+                recipients_max);
+}
+
+static inline int recipients_added(struct store *store, uint64_t number,
+                                   const struct stored_recipient *recipients, size_t count)
+{
+    (void)store;
+    return tell("broadcast %lu: %zu from %lu %lu on\n", number, count, recipients->session,
+                recipients->id);
+}
+
+static inline int broadcast_removed(struct store *store, uint64_t number)
+{
+    (void)store;
+    return tell("broadcast %lu removed\n", number);
+}
+
 static inline int key_added(struct store *store, uint64_t session, const struct stored_key *key)
 {
     (void)store;
@@ -111,6 +133,9 @@ static const struct store_engine RECORDING = {
     .messages_added = added,
     .message_changed = message_changed,
     .messages_removed = removed,
+    .broadcast_added = broadcast_added,
+    .recipients_added = recipients_added,
+    .broadcast_removed = broadcast_removed,
     .key_added = key_added,
     .key_removed = key_removed,
     .receipt_added = receipt_added,
@@ -135,6 +160,8 @@ static void on_expired(void *context, struct session *session)
 static void on_stored(void *context)
 {
     (void)context;
+    ck_assert_msg(!registry.broadcast || registry.broadcast->count == 0,
+                  "a batch may be ended while the store lacks recipients");
     stored++;
 }
 

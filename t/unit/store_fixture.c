@@ -87,6 +87,14 @@ void print_message(struct buffer *out, const struct stored_message *message)
     uint64_t sum = digest(0, message->body) + message->made_ms * 7 + message->expires_ms * 11;
     sum = digest(digest(sum, message->replace_key), message->receipt);
     buffer_printf(out, " %" PRIu64 "%c%" PRIx64, message->id, message->dropped ? '-' : '=', sum);
+    if (message->broadcast != 0)
+        buffer_printf(out, "of%" PRIu64, message->broadcast);
+}
+
+void print_broadcast(struct buffer *out, uint64_t number, const struct stored_message *message)
+{
+    buffer_printf(out, "\nbroadcast %" PRIu64, number);
+    print_message(out, message);
 }
 
 void print_key(struct buffer *out, const struct stored_key *key)
@@ -99,6 +107,12 @@ void print_receipt(struct buffer *out, const struct stored_receipt *receipt)
 {
     buffer_printf(out, "\nreceipt %" PRIu64 "=%" PRIx64, receipt->number,
                   digest(0, receipt->contents));
+}
+
+static int on_broadcast(void *context, uint64_t number, const struct stored_message *message)
+{
+    print_broadcast(context, number, message);
+    return 0;
 }
 
 static int on_session(void *context, const struct stored_session *session)
@@ -145,7 +159,8 @@ void commit(uint64_t totals)
 
 void open_store_as(struct slice host)
 {
-    static const struct store_reader READER = {.on_receipt = on_receipt,
+    static const struct store_reader READER = {.on_broadcast = on_broadcast,
+                                               .on_receipt = on_receipt,
                                                .on_session = on_session,
                                                .on_message = on_message,
                                                .on_key = on_key,

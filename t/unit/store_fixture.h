@@ -34,6 +34,7 @@ extern uint64_t fixture_totals; /* what commit() was last given */
 void commit(uint64_t totals);
 
 /* Lines of the text that open_store() makes. */
+void print_broadcast(struct buffer *out, uint64_t number, const struct stored_message *message);
 void print_session(struct buffer *out, const struct stored_session *session);
 void print_message(struct buffer *out, const struct stored_message *message);
 void print_key(struct buffer *out, const struct stored_key *key);
@@ -43,19 +44,23 @@ uint64_t scatter(uint64_t x);
 
 /* --- random changes --- */
 
-enum { MODEL_SESSIONS = 6, MODEL_WAITING = 40, MODEL_KEYS = 5 };
+enum { MODEL_SESSIONS = 6, MODEL_WAITING = 40, MODEL_KEYS = 5, MODEL_BROADCASTS = 64 };
 
 struct model_session {
     bool exists, has_home;
     uint64_t number, last_id;
     struct stored_counts counts;
     uint64_t seeds[MODEL_WAITING]; /* of the message with ID n at n % MODEL_WAITING; 0: dropped */
-    uint64_t keys[MODEL_KEYS];     /* seeds; 0: not there */
+    uint64_t broadcasts[MODEL_WAITING]; /* the same: which one it is, from 1 on; 0: none */
+    uint64_t keys[MODEL_KEYS];          /* seeds; 0: not there */
 };
 
 struct model {
     struct model_session sessions[MODEL_SESSIONS];
     uint64_t last_number;
+    uint64_t
+        broadcasts[MODEL_BROADCASTS]; /* that some wait for: number n at n % MODEL_BROADCASTS */
+    uint64_t last_broadcast;
     uint64_t receipts_gone, receipts_last;
 };
 

@@ -40,6 +40,17 @@ static struct stored_message message_of(uint64_t id, uint64_t seed)
     return message;
 }
 
+static struct stored_message broadcast_of(uint64_t id, uint64_t number)
+{
+    static char body[9000];
+    uint64_t random = scatter(number + 33);
+    size_t len = random % 4 == 0 ? random % sizeof body : random % 100;
+    return (struct stored_message){.id = id,
+                                   .broadcast = id > 0 ? number : 0,
+                                   .made_ms = number + 1,
+                                   .body = some_bytes(body, random, len)};
+}
+
 /* In the order in which they are stored. */
 static struct stored_key key_of(size_t which, uint64_t seed)
 {
@@ -112,6 +123,7 @@ static void add(struct model_session *session, uint64_t random, bool real)
     for (size_t i = 0; i < count; i++) {
         uint64_t id = ++session->last_id, seed = (random >> 8) % 100000 + i + 1;
         session->seeds[id % MODEL_WAITING] = seed;
+        session->broadcasts[id % MODEL_WAITING] = 0;
         messages[i] = message_of(id, seed);
     }
     if (real)
@@ -154,10 +166,62 @@ static void change_message(struct model *model, int which, uint64_t random, bool
     session->counts.dropped++;
     session->counts.replaced += random & 1;
     *seed = random & 1 ? 1 + (random >> 16) % 100000 : 0;
+    session->broadcasts[id % MODEL_WAITING] = 0;
     struct stored_message message = message_of(id, *seed);
     if (real)
         must(STORE_LMDB.message_changed(fixture_store, session->number, &message) == 0);
     session_changed(model, which, real);
+}
+
+/* Each mailbox with room has it. What the store is told comes in one call or in two. */
+static void broadcast(struct model *model, uint64_t random, bool real)
+{
+    struct stored_recipient recipients[MODEL_SESSIONS];
+    size_t count = 0, first;
+    uint64_t number = model->last_broadcast + 1;
+    struct stored_message message = broadcast_of(0, number);
+    if (model->broadcasts[number % MODEL_BROADCASTS] != 0)
+        return;
+    for (int i = 0; i < MODEL_SESSIONS; i++) {
+        struct model_session *session = &model->sessions[i];
+        if (!session->exists || session->has_home || (random >> i) % 8 == 0 ||
+            session->last_id + 1 - first_id(session) >= MODEL_WAITING)
+            continue;
+        uint64_t id = ++session->last_id;
+        session->broadcasts[id % MODEL_WAITING] = number;
+        recipients[count++] = (struct stored_recipient){session->number, id};
+    }
+    model->last_broadcast = model->broadcasts[number % MODEL_BROADCASTS] = number;
+    if (!real)
+        return;
+    must(STORE_LMDB.broadcast_added(fixture_store, number, &message, MODEL_SESSIONS) == 0);
+    first = count > 0 ? (random >> 8) % (count + 1) : 0;
+    must(first == 0 || STORE_LMDB.recipients_added(fixture_store, number, recipients, first) == 0);
+    must(first == count || STORE_LMDB.recipients_added(fixture_store, number, recipients + first,
+                                                       count - first) == 0);
+}
+
+static bool is_awaited(const struct model *model, uint64_t number)
+{
+    for (int i = 0; i < MODEL_SESSIONS; i++) {
+        const struct model_session *session = &model->sessions[i];
+        for (uint64_t id = first_id(session); session->exists && id <= session->last_id; id++)
+            if (session->broadcasts[id % MODEL_WAITING] == number)
+                return true;
+    }
+    return false;
+}
+
+static void forget_broadcasts(struct model *model, bool real)
+{
+    for (int i = 0; i < MODEL_BROADCASTS; i++) {
+        uint64_t number = model->broadcasts[i];
+        if (number == 0 || is_awaited(model, number))
+            continue;
+        model->broadcasts[i] = 0;
+        if (real)
+            must(STORE_LMDB.broadcast_removed(fixture_store, number) == 0);
+    }
 }
 
 static void change_key(struct model_session *session, uint64_t random, bool real)
@@ -211,9 +275,14 @@ void operate(struct model *model, uint64_t number, bool real)
         change_message(model, which, random, real);
     } else if (choice < 34) {
         take_off(model, which, random, real);
-    } else {
+    } else if (choice < 60) {
         add(session, random, real);
+    } else {
+        broadcast(model, random, real);
     }
+    /* Not at once: some wait for nobody. */
+    if (choice % 2 == 0)
+        forget_broadcasts(model, real);
 }
 
 /* --- comparison ------------------------------------------------------------------------------- */
@@ -230,6 +299,12 @@ static int next_by_number(const struct model *model, uint64_t after)
 
 static void print_model(const struct model *model, struct buffer *out)
 {
+    uint64_t last = model->last_broadcast;
+    for (uint64_t n = last > MODEL_BROADCASTS ? last - MODEL_BROADCASTS : 1; n <= last; n++) {
+        struct stored_message message = broadcast_of(0, n);
+        if (model->broadcasts[n % MODEL_BROADCASTS] == n)
+            print_broadcast(out, n, &message);
+    }
     for (uint64_t n = model->receipts_gone + 1; n <= model->receipts_last; n++) {
         struct stored_receipt receipt = receipt_of(n);
         print_receipt(out, &receipt);
@@ -240,7 +315,10 @@ static void print_model(const struct model *model, struct buffer *out)
         struct stored_session stored = session_of(model, i);
         print_session(out, &stored);
         for (uint64_t id = first_id(session); id <= session->last_id; id++) {
-            struct stored_message message = message_of(id, session->seeds[id % MODEL_WAITING]);
+            uint64_t number = session->broadcasts[id % MODEL_WAITING];
+            struct stored_message message =
+                number ? broadcast_of(id, number)
+                       : message_of(id, session->seeds[id % MODEL_WAITING]);
             print_message(out, &message);
         }
         for (size_t k = 0; k < MODEL_KEYS; k++) {

@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "relay_fixture.h"
+#include "store/inspect.h"
+#include "workers/relay/broadcast.h"
 #include "workers/relay/session_messages.h"
 
 static struct test_relay test;
@@ -92,6 +94,121 @@ START_TEST(a_relay_goes_on_where_the_last_one_ended)
     test_confirm(&worker, 1, 5);
     settle_here();
     ck_assert_uint_eq(figure(&test, METRIC_PENDING), 0);
+    stop();
+}
+END_TEST
+
+static void send_to_all(const char *body, uint64_t queued)
+{
+    struct broadcast_result result = broadcast_here(test.relay, slice_from_string(body));
+    ck_assert_uint_eq(result.queued, queued);
+    settle_here();
+}
+
+static struct store_findings inspect(void)
+{
+    struct store_findings findings;
+    char path[128];
+    snprintf(path, sizeof path, "%s/store.mdb", directory);
+    ck_assert_int_eq(store_inspect(path, &findings), 0);
+    ck_assert_msg(!findings.damage, "%s", findings.damage);
+    store_findings_free(&findings);
+    return findings;
+}
+
+START_TEST(broadcasts_wait_on_for_those_who_did_not_confirm)
+{
+    start();
+    struct session *bob = test_session(&test, "bob", "x");
+    test_session(&test, "eve", "x");
+    test_session(&test, "ann", "x");
+    test_send(&test, "sess/eve:x", "[[\"a\"]]");
+    send_to_all("[[\"b\"]]", 3);
+    test_send(&test, "sess/eve:x", "[[\"c\"]]");
+    send_to_all("[[\"d\"]]", 3);
+    bob->mailbox.sent_up_to = 1;
+    ck_assert(session_confirm(&test.relay->registry, bob, 1));
+    relay_end_session(test.relay, session_find(&test.relay->registry, SLICE_LITERAL("sess/ann:x")),
+                      SESSION_DELETED, END_EXPIRED);
+    settle_here();
+    uint64_t used = test.relay->budget.used;
+    stop_relay();
+    ck_assert_uint_eq(inspect().broadcasts, 2);
+    ck_assert_uint_eq(inspect().messages, 5);
+
+    start_relay();
+    ck_assert_uint_eq(figure(&test, METRIC_PENDING), 5);
+    ck_assert_uint_le(test.relay->budget.used, used); /* one body for each */
+    /* Ann's number is still named: it is nobody else's. */
+    test_session(&test, "zoe", "x");
+    send_to_all("[[\"e\"]]", 3);
+    stop_relay();
+    start_relay();
+    test_attach(&worker, 1, STYLE_STREAM, "sess/eve:x", "", 0);
+    test_attach(&worker, 2, STYLE_STREAM, "sess/zoe:x", "", 0);
+    settle_here();
+    expect(&worker, "deliver 1: 1=[[\"a\"]] 2=[[\"b\"]] 3=[[\"c\"]] 4=[[\"d\"]] 5=[[\"e\"]]\n"
+                    "deliver 2: 1=[[\"e\"]]\n");
+    test_confirm(&worker, 1, 2);
+    settle_here();
+    stop_relay();
+    ck_assert_uint_eq(inspect().broadcasts, 2);
+    start_relay();
+    test_attach(&worker, 1, STYLE_STREAM, "sess/eve:x", "", 5);
+    test_attach(&worker, 2, STYLE_STREAM, "sess/zoe:x", "", 1);
+    test_attach(&worker, 3, STYLE_STREAM, "sess/bob:x", "", 0);
+    settle_here();
+    expect(&worker, "deliver 3: 2=[[\"d\"]] 3=[[\"e\"]]\n");
+    test_confirm(&worker, 3, 3);
+    settle_here();
+    send_to_all("[[\"f\"]]", 3);
+    expect(&worker, "broadcast [[\"f\"]]: 3=4 1=6 2=2\n");
+    stop_relay();
+    ck_assert_uint_eq(inspect().broadcasts, 1);
+    ck_assert_uint_eq(inspect().messages, 3);
+    start_relay();
+    ck_assert_uint_eq(test.relay->registry.last_broadcast, 4);
+    stop();
+}
+END_TEST
+
+/* Killed in the midst of one: what was told so far is balanced, and the rest never was. */
+START_TEST(a_broadcast_that_is_cut_off_is_there_in_part)
+{
+    start();
+    struct session_registry *registry = &test.relay->registry;
+    struct broadcast broadcast;
+    struct acceptance acceptance;
+    struct session *bob = test_session(&test, "bob", "x"), *eve = test_session(&test, "eve", "x");
+    test_session(&test, "ann", "x");
+    settle_here();
+    pid_t child = fork();
+    if (child == 0) {
+        struct blob *body = message_body_new(registry, SLICE_LITERAL("[[\"b\"]]"));
+        if (broadcast_begin(registry, &broadcast, body, 3) != OUTCOME_QUEUED)
+            _exit(1);
+        broadcast_accept(registry, bob, &acceptance);
+        broadcast_store(registry);
+        relay_commit(test.relay);
+        broadcast_accept(registry, eve, &acceptance);
+        _exit(7);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(WEXITSTATUS(status), 7);
+    test.relay->recovered = false;
+    stop_relay();
+    start_relay();
+    check_balance(&test);
+    ck_assert_uint_eq(figure(&test, METRIC_ACCEPTED), 1);
+    ck_assert_uint_eq(figure(&test, METRIC_PENDING), 1);
+    bob = session_find(&test.relay->registry, SLICE_LITERAL("sess/bob:x"));
+    ck_assert_uint_eq(bob->mailbox.last_id, 1);
+    session_end(&test.relay->registry, bob, SESSION_DELETED);
+    settle_here();
+    stop_relay();
+    ck_assert_uint_eq(inspect().broadcasts, 0);
+    start_relay();
     stop();
 }
 END_TEST
@@ -264,6 +381,8 @@ END_TEST
 static void add_tests(TCase *cases)
 {
     tcase_add_test(cases, a_relay_goes_on_where_the_last_one_ended);
+    tcase_add_test(cases, broadcasts_wait_on_for_those_who_did_not_confirm);
+    tcase_add_test(cases, a_broadcast_that_is_cut_off_is_there_in_part);
     tcase_add_test(cases, nothing_leaves_before_it_is_stored);
     tcase_add_test(cases, after_a_power_cut_readers_of_receipts_are_told);
     tcase_add_test(cases, many_receipts_at_once_are_no_burden_for_the_store);

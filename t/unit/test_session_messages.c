@@ -362,6 +362,106 @@ START_TEST(the_oldest_of_the_host_make_room_when_the_policy_says_so)
 }
 END_TEST
 
+/* Returns how many mailboxes took it. */
+static unsigned broadcast(const char *text, enum outcome begins)
+{
+    struct broadcast broadcast;
+    struct acceptance acceptance;
+    unsigned queued = 0;
+    struct blob *body = message_body_new(&registry, slice_from_string(text));
+    ck_assert_int_eq(broadcast_begin(&registry, &broadcast, body, HASH_COUNT(registry.sessions)),
+                     begins);
+    for (struct session *session = registry.sessions; session && begins == OUTCOME_QUEUED;
+         session = session->hh.next)
+        queued += broadcast_accept(&registry, session, &acceptance) == OUTCOME_QUEUED;
+    if (begins == OUTCOME_QUEUED)
+        broadcast_end(&registry);
+    budget_release_body(&budget, body);
+    check_figures();
+    return queued;
+}
+
+static void confirm_all(struct session *session)
+{
+    session->mailbox.sent_up_to = session->mailbox.last_id;
+    ck_assert(session_confirm(&registry, session, session->mailbox.last_id));
+}
+
+START_TEST(a_broadcast_is_stored_once)
+{
+    start();
+    struct session *bob = create("bob", "x", 0, 0), *eve = create("eve", "x", 0, 0);
+    struct session *ann = create("ann", "x", 0, 0);
+    must_accept(eve, "[[\"a\"]]", PLAIN);
+    buffer_free(&told);
+    ck_assert_uint_eq(broadcast("[[\"b\"]]", OUTCOME_QUEUED), 3);
+    expect_told("broadcast 1 [[\"b\"]] for 3\nbroadcast 1: 3 from 1 1 on\n");
+    expect_waiting(eve, "1=[[\"a\"]] 2=[[\"b\"]]");
+    confirm_all(bob);
+    expect_told("counts 1 confirmed=1 gap=0 dropped=0 replaced=0 overflowed=0\n");
+    confirm_all(eve);
+    expect_told("removed 2 up to 2\n"
+                "counts 2 confirmed=2 gap=0 dropped=0 replaced=0 overflowed=0\n");
+    session_end(&registry, ann, SESSION_DELETED);
+    expect_told("broadcast 1 removed\ndeleted 3\n");
+    /* Nobody takes it, or the store does not. */
+    registry.limits.mailbox.messages = 0;
+    ck_assert_uint_eq(broadcast("[]", OUTCOME_QUEUED), 0);
+    expect_told("broadcast 2 [] for 2\nbroadcast 2 removed\n");
+    failing = true;
+    ck_assert_uint_eq(broadcast("[]", OUTCOME_OVER_LIMIT), 0);
+    ck_assert_uint_eq(metrics.values[METRIC_REFUSED_STORE_FULL], 2);
+    ck_assert_uint_eq(metrics.values[METRIC_REFUSED_MAILBOX_FULL], 2);
+    failing = false;
+    registry.limits.mailbox.messages = 10;
+    ck_assert_uint_eq(broadcast("[]", OUTCOME_QUEUED), 2);
+    buffer_free(&told);
+    stop();
+    ck_assert_ptr_null(buffer_bytes(&told));
+}
+END_TEST
+
+START_TEST(a_broadcast_can_be_dropped_like_any_message)
+{
+    start();
+    struct session *bob = create("bob", "x", 0, 0);
+    create("eve", "x", 0, 0);
+    registry.limits.mailbox_drops_oldest = true;
+    registry.limits.mailbox.messages = 2;
+    ck_assert_uint_eq(broadcast("[1]", OUTCOME_QUEUED), 2);
+    ck_assert_uint_eq(broadcast("[2]", OUTCOME_QUEUED), 2);
+    buffer_free(&told);
+    ck_assert_uint_eq(broadcast("[3]", OUTCOME_QUEUED), 2);
+    expect_told("broadcast 3 [3] for 2\n"
+                "removed 1 up to 1\n"
+                "counts 1 confirmed=0 gap=1 dropped=1 replaced=0 overflowed=1\n"
+                "broadcast 1 removed\n"
+                "removed 2 up to 1\n"
+                "counts 2 confirmed=0 gap=1 dropped=1 replaced=0 overflowed=1\n"
+                "broadcast 3: 1 from 1 3 on\n"
+                "broadcast 3: 1 from 2 3 on\n");
+    expect_waiting(bob, "1=[[\"mailbox.dropped\",{\"total\":1}]] 2=[2] 3=[3]");
+    stop();
+}
+END_TEST
+
+START_TEST(many_recipients_are_told_by_the_page)
+{
+    char name[16];
+    start();
+    budget.limit = 100 << 20;
+    for (int i = 0; i < 2 * STORED_RECIPIENTS_MAX + 1; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        create(name, "x", 0, 0);
+    }
+    buffer_free(&told);
+    ck_assert_uint_eq(broadcast("[]", OUTCOME_QUEUED), 509);
+    expect_told("broadcast 1 [] for 509\nbroadcast 1: 254 from 1 1 on\n"
+                "broadcast 1: 254 from 255 1 on\nbroadcast 1: 1 from 509 1 on\n");
+    stop();
+}
+END_TEST
+
 START_TEST(a_newer_message_takes_the_place_of_one_that_was_not_sent)
 {
     start();
@@ -609,6 +709,9 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_large_mailbox_is_not_searched_for_every_message);
     tcase_add_test(cases, the_age_of_the_oldest_is_a_limit_like_the_others);
     tcase_add_test(cases, the_oldest_of_the_host_make_room_when_the_policy_says_so);
+    tcase_add_test(cases, a_broadcast_is_stored_once);
+    tcase_add_test(cases, a_broadcast_can_be_dropped_like_any_message);
+    tcase_add_test(cases, many_recipients_are_told_by_the_page);
     tcase_add_test(cases, a_newer_message_takes_the_place_of_one_that_was_not_sent);
     tcase_add_test(cases, a_repetition_is_answered_and_not_stored);
     tcase_add_test(cases, nothing_that_is_restored_lies_in_the_future);

@@ -142,7 +142,8 @@ static void put_raw(const struct record_key *name, struct buffer *value)
     buffer_free(value);
 }
 
-/* Receipts 4 and 5; session 3 with counts 10 + 2 and the messages 13 (three parts), 14 and 15. */
+/* Receipts 4 and 5; session 3 with counts 10 + 2 and the messages 13 (three parts), 14 and 15, and
+ * broadcast 8 (two parts) as 16; which session 2, that is gone, had as well. */
 static void make_sound_store(void)
 {
     static char body[2 * PART_MAX + 1000];
@@ -155,6 +156,11 @@ static void make_sound_store(void)
                                         {.id = 14, .body = SLICE_LITERAL("[]")},
                                         {.id = 15, .dropped = true}};
     struct stored_receipt receipts[] = {{.number = 4}, {.number = 5}};
+    struct stored_message broadcast = {.body = slice_of(body, PART_MAX + 1000)};
+    struct stored_recipient recipients[] = {{2, 1}, {3, 16}};
+    must(STORE_LMDB.broadcast_added(fixture_store, 8, &broadcast, 2) == 0);
+    must(STORE_LMDB.recipients_added(fixture_store, 8, &recipients[0], 1) == 0);
+    must(STORE_LMDB.recipients_added(fixture_store, 8, &recipients[1], 1) == 0);
     must(STORE_LMDB.session_created(fixture_store, &session) == 0);
     must(STORE_LMDB.messages_added(fixture_store, 3, messages, 3) == 0);
     must(STORE_LMDB.receipt_added(fixture_store, &receipts[0]) == 0);
@@ -183,7 +189,11 @@ static struct buffer part_value(const char *contents, size_t len)
 #define SESSION(n) ((struct record_key){.kind = RECORD_SESSION, .number = (n)})
 #define PART(n, at, p)                                                                             \
     ((struct record_key){.kind = RECORD_PART, .number = (n), .id = (at), .part = (p)})
-#define RECEIPT(n) ((struct record_key){.kind = RECORD_RECEIPT, .number = (n)})
+#define BROADCAST(n, p) ((struct record_key){.kind = RECORD_BROADCAST, .number = (n), .part = (p)})
+#define RECIPIENTS(n, c)                                                                           \
+    ((struct record_key){.kind = RECORD_RECIPIENTS, .number = (n), .chunk = (c)})
+#define WHO(session, id) session "\0\0\0\0\0\0\0" id "\0\0\0\0\0\0\0"
+#define RECEIPT(n)       ((struct record_key){.kind = RECORD_RECEIPT, .number = (n)})
 #define KEY(n, text)                                                                               \
     ((struct record_key){.kind = RECORD_KEY, .number = (n), .key = SLICE_LITERAL(text)})
 #define PART_VALUE(text) part_value(text, sizeof(text) - 1)
@@ -198,10 +208,34 @@ START_TEST(records_of_no_sense_are_damage)
     } cases[] = {
         {true, SESSION(3), session_value((struct stored_counts){10, 2, 9, 9, 9}, "sess/a:1")},
         {true, PART(3, 16, 0), PART_VALUE("\0" MADE "[]")},
-        {true, PART(3, 16, 0), PART_VALUE("\2")},
         {true, PART(3, 14, 0), PART_VALUE("\x1c" MADE MADE "\1k\1r")},
         {true, RECEIPT(6), PART_VALUE("\1\0\0\0x")},
         {true, RECEIPT(4), {0}},
+        /* broadcasts: who is settled, gone, or has another message there, does not count */
+        {true, PART(3, 16, 0), PART_VALUE("\2")},
+        {true, PART(3, 17, 0), PART_VALUE("\0" MADE "[]")},
+        {true, RECIPIENTS(8, 2), PART_VALUE(WHO("\3", "\x11"))},
+        {true, RECIPIENTS(8, 2), PART_VALUE(WHO("\3", "\x0d") WHO("\4", "\x0d"))},
+        {true, RECIPIENTS(8, 2), PART_VALUE(WHO("\3", "\x0c") WHO("\3", "\1"))},
+        {true, RECIPIENTS(8, 1), {0}},
+        {true, BROADCAST(9, 0), PART_VALUE("\0" MADE "[]")},
+        {false, RECIPIENTS(8, 0), {0}},
+        {false, RECIPIENTS(8, 3), PART_VALUE(WHO("\3", "\x11"))},
+        {false, RECIPIENTS(8, 2), PART_VALUE(WHO("\3", "\x12"))},
+        {false, RECIPIENTS(8, 2), PART_VALUE(WHO("\3", "\x11") "\0")},
+        {false, RECIPIENTS(8, 2), PART_VALUE("")},
+        {false, RECIPIENTS(7, 0), PART_VALUE(WHO("\3", "\x11"))},
+        {false, RECIPIENTS(9, 0), PART_VALUE(WHO("\3", "\x11"))},
+        {false, BROADCAST(8, 0), {0}},
+        {false, BROADCAST(8, 1), {0}},
+        {false, BROADCAST(8, 2), PART_VALUE("\0[]")},
+        {false, BROADCAST(7, 0), PART_VALUE("\1" MADE "[]")},
+        {false, BROADCAST(9, 0), PART_VALUE("\1" MADE "[]")},
+        {false, BROADCAST(9, 1), PART_VALUE("\0[]")},
+        {false, BROADCAST(9, 0), PART_VALUE("\2")},
+        {false, BROADCAST(9, 0), PART_VALUE("\4" MADE MADE "[]")},
+        {false, BROADCAST(9, 0), PART_VALUE("")},
+        {false, PART(3, 18, 0), PART_VALUE("\0" MADE "[]")},
         /* counts */
         {false, SESSION(3), session_value((struct stored_counts){10, 2, 1, 2, 0}, "sess/a:1")},
         {false, SESSION(3), session_value((struct stored_counts){10, 2, 1, 0, 2}, "sess/a:1")},
@@ -218,7 +252,6 @@ START_TEST(records_of_no_sense_are_damage)
         {false, PART(3, 14, 0), {0}},
         {false, RECEIPT(8), PART_VALUE("\1\0\0\0x")},
         {false, PART(3, 12, 0), PART_VALUE("\0" MADE "[]")},
-        {false, PART(3, 17, 0), PART_VALUE("\0" MADE "[]")},
         {false, PART(3, 14, 1), PART_VALUE("\0[]")},
         {false, PART(4, 1, 0), PART_VALUE("\0" MADE "[]")},
         {false, KEY(4, "k"), PART_VALUE(MADE MADE "\0\0\0\0" MADE)},

@@ -7,6 +7,10 @@
 #include "workers/relay/session_messages.h"
 #include "workers/relay/worker_link.h"
 
+/* The store keeps room for all recipients before it takes a body, and forgets them at once: neither
+ * is to be much for it. More mailboxes get another copy. */
+enum { SHARE_MAX = 100000 };
+
 /* Whether the attachment may share a frame: a stream of a worker of ours that was sent everything
  * and has room for the body. */
 static bool may_share(const struct attachment *attachment, size_t body_len)
@@ -63,31 +67,56 @@ static void put_shared_frames(struct relay *relay, struct slice body)
     }
 }
 
+static void put_into(struct relay *relay, struct session *session, size_t body_len,
+                     struct broadcast_result *result)
+{
+    struct attachment *attachment = session->attachment;
+    bool shared = attachment && may_share(attachment, body_len);
+    struct acceptance acceptance;
+    if (broadcast_accept(&relay->registry, session, &acceptance) != OUTCOME_QUEUED) {
+        result->over_limit++;
+        return;
+    }
+    result->queued++;
+    if (attachment && (!shared || !share(relay, attachment, acceptance.first_id, body_len)))
+        delivery_run(relay, attachment);
+}
+
+/* Those from `session` on, up to SHARE_MAX. Returns the first one after them. */
+static struct session *put_into_share(struct relay *relay, struct session *session,
+                                      struct slice body, struct broadcast_result *result)
+{
+    struct session_registry *registry = &relay->registry;
+    struct broadcast broadcast;
+    uint64_t left = SHARE_MAX, mailboxes = 0;
+    struct session *end = session;
+    for (; end && left > 0; end = end->hh.next, left--)
+        mailboxes += end->home == NULL;
+    if (mailboxes == 0)
+        return end;
+    struct blob *blob = message_body_new(registry, body);
+    if (!blob)
+        metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, mailboxes);
+    if (!blob || broadcast_begin(registry, &broadcast, blob, mailboxes) != OUTCOME_QUEUED) {
+        result->over_limit += mailboxes;
+    } else {
+        for (; session != end; session = session->hh.next)
+            if (!session->home)
+                put_into(relay, session, body.len, result);
+        broadcast_end(registry);
+    }
+    if (blob)
+        budget_release_body(&relay->budget, blob);
+    return end;
+}
+
 struct broadcast_result broadcast_here(struct relay *relay, struct slice body)
 {
     struct broadcast_result result = {0};
+    struct session *session = relay->registry.sessions;
     metric_add(&relay->metrics, METRIC_BROADCASTS, 1);
-    struct blob *blob = message_body_new(&relay->registry, body);
-    const struct message_order order = {.bodies = &blob, .count = 1};
-    for (struct session *session = relay->registry.sessions; session; session = session->hh.next) {
-        struct attachment *attachment = session->attachment;
-        bool shared = attachment && may_share(attachment, body.len);
-        struct acceptance acceptance;
-        if (session->home)
-            continue;
-        if (!blob ||
-            session_accept(&relay->registry, session, &order, &acceptance) != OUTCOME_QUEUED) {
-            result.over_limit++;
-            continue;
-        }
-        result.queued++;
-        if (attachment && (!shared || !share(relay, attachment, acceptance.first_id, body.len)))
-            delivery_run(relay, attachment);
-    }
+    while (session)
+        session = put_into_share(relay, session, body, &result);
     put_shared_frames(relay, body);
-    if (blob)
-        budget_release_body(&relay->budget, blob);
-    else
-        metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, result.over_limit);
     return result;
 }

@@ -50,7 +50,10 @@ struct blob *budget_new_body(struct host_budget *budget, struct slice bytes)
 
 void budget_release_body(struct host_budget *budget, struct blob *body)
 {
-    if (body->references == 1)
+    if (body->references == 1) {
         budget_discharge(budget, cost_of(body->len));
+        if (body->broadcast != 0 && budget->on_broadcast_gone)
+            budget->on_broadcast_gone(budget->context, body->broadcast);
+    }
     blob_release(body);
 }

@@ -10,6 +10,9 @@
 struct host_budget {
     uint64_t limit; /* bytes */
     uint64_t used;
+    /* The last reference to the body of a broadcast goes; NULL: nobody is told. */
+    void (*on_broadcast_gone)(void *context, uint64_t broadcast);
+    void *context;
 };
 
 /* Returns 0, or -1 with errno ENOSPC when `bytes` more would be above the limit. */

@@ -157,6 +157,7 @@ static void remove_first(struct mailbox *mailbox)
 static void tidy(struct mailbox *mailbox, struct host_budget *budget)
 {
     while (mailbox->entries > 0 && !slot_at(mailbox, 0)->body) {
+        mailbox->records_left = true;
         remove_first(mailbox);
         mailbox->gap++;
     }
@@ -173,6 +174,8 @@ static struct mailbox_freed remove_up_to(struct mailbox *mailbox, uint64_t id,
     struct mailbox_freed freed = {0};
     while (mailbox->entries > 0 && mailbox_first_entry(mailbox) <= id) {
         struct mailbox_entry *entry = slot_at(mailbox, 0);
+        if (!entry->body || entry->body->broadcast == 0)
+            mailbox->records_left = true;
         free_entry(mailbox, entry, budget, &freed);
         remove_first(mailbox);
     }

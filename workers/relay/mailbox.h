@@ -42,6 +42,8 @@ struct mailbox {
     uint32_t head;       /* where the lowest entry is */
     uint32_t entries;
     uint32_t pending;
+    bool records_left; /* entries are gone that may have records of their own in the store: it is to
+                          be told */
 };
 
 struct mailbox_limits {

@@ -84,16 +84,18 @@ void message_note_oldest(struct session_registry *registry, struct session *sess
                  mailbox_entry(mailbox, mailbox_first_entry(mailbox))->body->made_ms);
 }
 
-void message_store_counts(struct session_registry *registry, const struct session *session,
-                          uint64_t first_entry)
+void message_store_counts(struct session_registry *registry, struct session *session)
 {
     struct store *store = registry->store;
+    struct mailbox *mailbox = &session->mailbox;
     struct stored_session stored = session_to_store(session);
-    uint64_t removed_to = mailbox_first_entry(&session->mailbox) - 1;
-    if (removed_to >= first_entry)
-        store_must(store->engine->messages_removed(store, session->number, removed_to),
+    if (mailbox->records_left)
+        store_must(store->engine->messages_removed(store, session->number,
+                                                   mailbox_first_entry(mailbox) - 1),
                    "messages-removed");
+    mailbox->records_left = false;
     store_must(store->engine->session_changed(store, &stored), "session-changed");
+    broadcast_store(registry);
     registry->on_stored(registry->context);
 }
 
@@ -124,9 +126,8 @@ static void drop_message(struct session_registry *registry, struct session *sess
 void message_drop_oldest(struct session_registry *registry, struct session *session,
                          enum settlement settlement)
 {
-    uint64_t oldest = mailbox_first_entry(&session->mailbox);
-    drop_message(registry, session, oldest, settlement);
-    message_store_counts(registry, session, oldest);
+    drop_message(registry, session, mailbox_first_entry(&session->mailbox), settlement);
+    message_store_counts(registry, session);
     message_note_oldest(registry, session);
 }
 
@@ -154,11 +155,10 @@ static uint64_t let_go_up_to(struct session_registry *registry, const struct ses
 static void confirm_step(struct session_registry *registry, struct session *session, uint64_t id)
 {
     struct mailbox *mailbox = &session->mailbox;
-    uint64_t first_entry = mailbox_first_entry(mailbox);
     id = let_go_up_to(registry, session, id, SETTLED_CONFIRMED);
     message_count_settled(registry, mailbox_confirm(mailbox, id, registry->budget),
                           SETTLED_CONFIRMED);
-    message_store_counts(registry, session, first_entry);
+    message_store_counts(registry, session);
     message_note_oldest(registry, session);
 }
 
@@ -184,10 +184,9 @@ void session_drop_messages(struct session_registry *registry, struct session *se
     uint64_t id;
     while ((id = let_go_up_to(registry, session, mailbox->last_id, settlement)) <
            mailbox->last_id) {
-        uint64_t first_entry = mailbox_first_entry(mailbox);
         message_count_settled(registry, mailbox_drop_up_to(mailbox, id, registry->budget),
                               settlement);
-        message_store_counts(registry, session, first_entry);
+        message_store_counts(registry, session);
         message_note_oldest(registry, session);
     }
     message_count_settled(registry, mailbox_drop_all(mailbox, registry->budget), settlement);
@@ -235,7 +234,7 @@ static void drop_over(struct session_registry *registry, struct session *session
                       uint64_t *left)
 {
     const struct mailbox *mailbox = &session->mailbox;
-    uint64_t first = mailbox_first_entry(mailbox), id = first, first_stored = first;
+    uint64_t id = mailbox_first_entry(mailbox);
     unsigned step = 0;
     heap_remove(&registry->due, &session->due);
     session->search_ms = now_ms + mailbox->entries / SEARCHED_PER_MS;
@@ -251,13 +250,12 @@ static void drop_over(struct session_registry *registry, struct session *session
                      age_end(registry, entry->body) <= now_ms ? SETTLED_AGE : SETTLED_TTL);
         --*left;
         if (++step == STEP_RECEIPTS) {
-            message_store_counts(registry, session, first_stored);
-            first_stored = mailbox_first_entry(mailbox);
+            message_store_counts(registry, session);
             step = 0;
         }
     }
     if (step > 0)
-        message_store_counts(registry, session, first_stored);
+        message_store_counts(registry, session);
     message_note_oldest(registry, session);
     if (id <= mailbox->last_id)
         heap_set(&registry->due, &session->due, now_ms);

@@ -2,7 +2,7 @@
 #ifndef MSGSERVER_RELAY_MESSAGE_SETTLING_H
 #define MSGSERVER_RELAY_MESSAGE_SETTLING_H
 
-#include "workers/relay/session_registry.h"
+#include "workers/relay/session_messages.h"
 
 /* Before the mailbox frees the options (NULL is accepted): no table has them any more, and whoever
  * asked for a receipt has it. */
@@ -18,9 +18,18 @@ void message_drop_oldest(struct session_registry *registry, struct session *sess
 /* As session_drop_due(), but a part only when it is very much. */
 void message_drop_due(struct session_registry *registry, struct session *session);
 
-/* Tells the store where the mailbox stands; `first_entry` is the one before the change. */
-void message_store_counts(struct session_registry *registry, const struct session *session,
-                          uint64_t first_entry);
+/* Tells the store where the mailbox stands. */
+void message_store_counts(struct session_registry *registry, struct session *session);
+
+/* Room within the mailbox's own limits; drops older messages, and counts them, when the policy says
+ * so. */
+bool message_make_mailbox_room(struct session_registry *registry, struct session *session,
+                               size_t count, uint64_t bytes, uint32_t *dropped);
+/* Whether it is worth trying again, after a failure (errno) for want of room on the host. `drops`
+ * counts the attempts for one message. */
+bool message_make_host_room(struct session_registry *registry, unsigned *drops);
+enum outcome message_refuse(struct session_registry *registry, size_t count, enum limit limit,
+                            struct acceptance *acceptance);
 
 /* After something left or entered: keeps registry.oldest right. */
 void message_note_oldest(struct session_registry *registry, struct session *session);

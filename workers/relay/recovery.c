@@ -23,14 +23,23 @@ static const enum metric TOTALS[] = {
 enum { TOTALS_COUNT = sizeof TOTALS / sizeof *TOTALS };
 /* What is no figure; the dot keeps it apart from those. */
 static const char RECEIPTS_EPOCH[] = ".receipts_epoch", RECEIPTS_NEXT[] = ".receipts_next";
+/* Numbers that were given may still be named by what a broadcast left: they are not given again. */
+static const char SESSIONS_LAST[] = ".sessions_last", BROADCASTS_LAST[] = ".broadcasts_last";
 static const char BOOT[] = ".boot", CLOSED[] = ".closed";
+
+/* A broadcast, while those who wait for it are still to be found. */
+struct restored {
+    uint64_t number;
+    struct blob *body;
+};
 
 struct recovery {
     struct relay *relay;
     struct session *session;
-    uint64_t now_ms; /* monotonic */
-    uint64_t boot;   /* of the system under which the store was written last */
-    uint64_t closed; /* whether it was closed in good order */
+    struct buffer broadcasts; /* struct restored, by number */
+    uint64_t now_ms;          /* monotonic */
+    uint64_t boot;            /* of the system under which the store was written last */
+    uint64_t closed;          /* whether it was closed in good order */
 };
 
 /* Names the run of the operating system; 0 when it does not tell. */
@@ -59,10 +68,58 @@ int recovery_put_totals(struct relay *relay)
             return -1;
     return put_total(out, RECEIPTS_EPOCH, receipts->epoch) == 0 &&
                    put_total(out, RECEIPTS_NEXT, receipts->next) == 0 &&
+                   put_total(out, SESSIONS_LAST, relay->registry.last_number) == 0 &&
+                   put_total(out, BROADCASTS_LAST, relay->registry.last_broadcast) == 0 &&
                    put_total(out, BOOT, relay->boot) == 0 &&
                    put_total(out, CLOSED, relay->closing) == 0
                ? 0
                : -1;
+}
+
+static int on_broadcast(void *context, uint64_t number, const struct stored_message *message)
+{
+    struct recovery *recovery = context;
+    struct restored restored = {number,
+                                broadcast_restore(&recovery->relay->registry, number, message)};
+    if (!restored.body)
+        return -1;
+    if (buffer_append(&recovery->broadcasts, &restored, sizeof restored) == 0)
+        return 0;
+    budget_release_body(&recovery->relay->budget, restored.body);
+    return -1;
+}
+
+static struct restored *restored_of(const struct recovery *recovery, size_t *count)
+{
+    *count = buffer_len(&recovery->broadcasts) / sizeof(struct restored);
+    return (struct restored *)buffer_bytes(&recovery->broadcasts);
+}
+
+static struct blob *broadcast_of(const struct recovery *recovery, uint64_t number)
+{
+    size_t low = 0, high;
+    const struct restored *restored = restored_of(recovery, &high);
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (restored[middle].number <= number)
+            low = middle;
+        else
+            high = middle;
+    }
+    return restored[low].body;
+}
+
+/* Those that no mailbox has any more are gone now, and the store is told, when all was read. */
+static void let_go_of_broadcasts(struct recovery *recovery, bool all_read)
+{
+    struct host_budget *budget = &recovery->relay->budget;
+    size_t count;
+    struct restored *restored = restored_of(recovery, &count);
+    if (!all_read)
+        budget->on_broadcast_gone = NULL;
+    for (size_t i = 0; i < count; i++)
+        budget_release_body(budget, restored[i].body);
+    buffer_free(&recovery->broadcasts);
 }
 
 static int on_receipt(void *context, const struct stored_receipt *receipt)
@@ -81,7 +138,11 @@ static int on_session(void *context, const struct stored_session *stored)
 static int on_message(void *context, const struct stored_message *message)
 {
     struct recovery *recovery = context;
-    return session_restore_message(&recovery->relay->registry, recovery->session, message);
+    struct session_registry *registry = &recovery->relay->registry;
+    return message->broadcast != 0
+               ? session_restore_broadcast(registry, recovery->session,
+                                           broadcast_of(recovery, message->broadcast))
+               : session_restore_message(registry, recovery->session, message);
 }
 
 static int on_key(void *context, const struct stored_key *key)
@@ -101,6 +162,10 @@ static void take_total(struct recovery *recovery, struct slice name, uint64_t va
         receipts->epoch = value;
     if (slice_equals_string(name, RECEIPTS_NEXT))
         receipts->next = value;
+    if (slice_equals_string(name, SESSIONS_LAST) && value > relay->registry.last_number)
+        relay->registry.last_number = value;
+    if (slice_equals_string(name, BROADCASTS_LAST) && value > relay->registry.last_broadcast)
+        relay->registry.last_broadcast = value;
     if (slice_equals_string(name, BOOT))
         recovery->boot = value;
     if (slice_equals_string(name, CLOSED))
@@ -154,13 +219,16 @@ static int on_state(void *context, struct slice totals, uint64_t alive_ms)
 
 int recovery_run(struct relay *relay, char *why, size_t why_room)
 {
-    static const struct store_reader READER = {.on_receipt = on_receipt,
+    static const struct store_reader READER = {.on_broadcast = on_broadcast,
+                                               .on_receipt = on_receipt,
                                                .on_session = on_session,
                                                .on_message = on_message,
                                                .on_key = on_key,
                                                .on_state = on_state};
     struct recovery recovery = {.relay = relay, .now_ms = clock_monotonic_ms()};
     relay->boot = present_boot();
-    return relay->store->engine->recover(relay->store, relay_cluster_id(relay), &READER, &recovery,
-                                         why, why_room);
+    int result = relay->store->engine->recover(relay->store, relay_cluster_id(relay), &READER,
+                                               &recovery, why, why_room);
+    let_go_of_broadcasts(&recovery, result == 0);
+    return result;
 }

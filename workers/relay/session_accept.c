@@ -16,8 +16,7 @@ static struct session *session_of_oldest(struct heap_node *node)
     return node ? (struct session *)((char *)node - offsetof(struct session, oldest)) : NULL;
 }
 
-/* Whether it is worth trying again, after a failure for want of room on the host. */
-static bool make_host_room(struct session_registry *registry, unsigned *drops)
+bool message_make_host_room(struct session_registry *registry, unsigned *drops)
 {
     struct session *session = session_of_oldest(heap_first(&registry->oldest));
     if (errno != ENOSPC || !session || ++*drops > HOST_DROPS_MAX) {
@@ -33,7 +32,7 @@ struct blob *message_body_new(struct session_registry *registry, struct slice by
     struct blob *body = budget_new_body(registry->budget, bytes);
     unsigned drops = 0;
     /* What no host of this size can hold drops nothing. */
-    while (!body && bytes.len < registry->budget->limit && make_host_room(registry, &drops))
+    while (!body && bytes.len < registry->budget->limit && message_make_host_room(registry, &drops))
         body = budget_new_body(registry->budget, bytes);
     return body;
 }
@@ -54,9 +53,8 @@ static bool is_too_old(const struct session_registry *registry, const struct mai
     return made_ms + registry->limits.age_ms <= clock_steady_ms();
 }
 
-/* Room within the mailbox's own limits; drops older messages when the policy says so. */
-static bool make_mailbox_room(struct session_registry *registry, struct session *session,
-                              size_t count, uint64_t bytes, uint32_t *dropped)
+bool message_make_mailbox_room(struct session_registry *registry, struct session *session,
+                               size_t count, uint64_t bytes, uint32_t *dropped)
 {
     const struct message_limits *limits = &registry->limits;
     const struct mailbox *mailbox = &session->mailbox;
@@ -114,7 +112,7 @@ static int prepare_options(struct session_registry *registry, const struct sessi
 static int prepare_messages(const struct message_order *order, uint64_t first_id,
                             struct preparation *made)
 {
-    made->messages = order->count == 1 ? &made->one : calloc(order->count, sizeof *made->messages);
+    made->messages = order->count <= 1 ? &made->one : calloc(order->count, sizeof *made->messages);
     for (size_t i = 0; made->messages && i < order->count; i++)
         made->messages[i] = (struct stored_message){.id = first_id + i,
                                                     .body = blob_slice(order->bodies[i]),
@@ -186,7 +184,7 @@ static int prepare(struct session_registry *registry, struct session *session,
     int result;
     do
         result = prepare_once(registry, session, order, first_id, replaces, made);
-    while (result != 0 && make_host_room(registry, &drops));
+    while (result != 0 && message_make_host_room(registry, &drops));
     return result;
 }
 
@@ -238,7 +236,7 @@ static void put_in_place(struct session_registry *registry, struct session *sess
         SETTLED_REPLACED);
     replaceable_add(&registry->replaceable, made->options[0]);
     message_note_end(registry, session, mailbox_entry(mailbox, id));
-    message_store_counts(registry, session, mailbox_first_entry(mailbox));
+    message_store_counts(registry, session);
 }
 
 /* The message that this one may take the place of: of the same key, and not sent to anyone yet; 0
@@ -262,15 +260,15 @@ static bool fits_in_place(const struct session_registry *registry, const struct 
            others <= registry->limits.mailbox.bytes - bytes;
 }
 
-static enum outcome refuse(struct session_registry *registry, const struct message_order *order,
-                           enum limit limit, struct acceptance *acceptance)
+enum outcome message_refuse(struct session_registry *registry, size_t count, enum limit limit,
+                            struct acceptance *acceptance)
 {
     static const enum metric METRICS_OF[LIMIT_COUNT] = {
         [LIMIT_MAILBOX] = METRIC_REFUSED_MAILBOX_FULL,
         [LIMIT_HOST] = METRIC_REFUSED_HOST_FULL,
         [LIMIT_STORE] = METRIC_REFUSED_STORE_FULL,
     };
-    metric_add(registry->metrics, METRICS_OF[limit], order->count);
+    metric_add(registry->metrics, METRICS_OF[limit], count);
     acceptance->limit = limit;
     return OUTCOME_OVER_LIMIT;
 }
@@ -285,11 +283,11 @@ static enum outcome enter(struct session_registry *registry, struct session *ses
     if (in_place > 0 && !fits_in_place(registry, mailbox, in_place, bytes))
         in_place = 0;
     if (in_place == 0 &&
-        !make_mailbox_room(registry, session, order->count, bytes, &acceptance->dropped))
-        return refuse(registry, order, LIMIT_MAILBOX, acceptance);
+        !message_make_mailbox_room(registry, session, order->count, bytes, &acceptance->dropped))
+        return message_refuse(registry, order->count, LIMIT_MAILBOX, acceptance);
     uint64_t first_id = in_place > 0 ? in_place : mailbox->last_id + 1;
     if (prepare(registry, session, order, first_id, in_place > 0, &made) != 0)
-        return refuse(registry, order, LIMIT_HOST, acceptance);
+        return message_refuse(registry, order->count, LIMIT_HOST, acceptance);
     if (in_place > 0 && in_place != replaced_id(registry, session, order)) {
         /* It was dropped to make room for this one. */
         take_key_back(registry, session, order);
@@ -300,7 +298,7 @@ static enum outcome enter(struct session_registry *registry, struct session *ses
         take_key_back(registry, session, order);
         discard(registry, order, &made);
         mailbox_unreserve(mailbox, registry->budget);
-        return refuse(registry, order, LIMIT_STORE, acceptance);
+        return message_refuse(registry, order->count, LIMIT_STORE, acceptance);
     }
     metric_add(registry->metrics, METRIC_ACCEPTED, order->count);
     metric_add(registry->metrics, METRIC_PENDING, order->count);
@@ -329,7 +327,7 @@ enum outcome session_accept(struct session_registry *registry, struct session *s
             ? used_key_find(&registry->used_keys, session->number, order->idempotency_key)
             : NULL;
     if (!used && !order->bodies)
-        return refuse(registry, order, LIMIT_HOST, acceptance);
+        return message_refuse(registry, order->count, LIMIT_HOST, acceptance);
     if (!used)
         return enter(registry, session, order, acceptance);
     if (used->digest != order->digest || used->count != order->count) {

@@ -34,6 +34,28 @@ struct acceptance {
 enum outcome session_accept(struct session_registry *registry, struct session *session,
                             const struct message_order *order, struct acceptance *acceptance);
 
+/* A message for all mailboxes: one body, stored once. Nothing else is accepted between
+ * broadcast_begin() and broadcast_end(). */
+struct broadcast {
+    struct blob *body;
+    struct stored_recipient
+        recipients[STORED_RECIPIENTS_MAX]; /* that the store is still to learn */
+    size_t count;
+};
+
+/* For `mailboxes` at most. Keeps no reference. Returns OUTCOME_QUEUED; or OUTCOME_OVER_LIMIT when
+ * the store is full, and then each of the mailboxes was counted as refused. */
+enum outcome broadcast_begin(struct session_registry *registry, struct broadcast *broadcast,
+                             struct blob *body, uint64_t mailboxes);
+/* Gives the body an ID in that mailbox, as session_accept() does. */
+enum outcome broadcast_accept(struct session_registry *registry, struct session *session,
+                              struct acceptance *acceptance);
+void broadcast_end(struct session_registry *registry);
+/* Tells the store what it is to learn before its batch may be ended; also when there is none. */
+void broadcast_store(struct session_registry *registry);
+/* Nobody waits for that one any more; for host_budget. */
+void broadcast_gone(void *registry, uint64_t number);
+
 /* Frees what a client has: everything up to and with `id`, as far as it was ever sent. Returns
  * false when `id` was never given: then the client knows another mailbox than this one. */
 bool session_confirm(struct session_registry *registry, struct session *session, uint64_t id);
@@ -52,11 +74,17 @@ void session_drop_messages(struct session_registry *registry, struct session *se
 /* Frees its messages and tells nobody: the store keeps them. */
 void session_forget_messages(struct session_registry *registry, struct session *session);
 
-/* What a store kept: the counts of a new session, then its messages in the order of their IDs, then
- * its keys. Return 0, or -1 with errno ENOMEM. */
+/* What a store kept: broadcasts; the counts of a new session, then its messages in the order of
+ * their IDs, then its keys. Return 0 (a body), or -1 (NULL) with errno ENOMEM. The reference that
+ * broadcast_restore() returns goes back through budget_release_body() when all is read. */
+struct blob *broadcast_restore(struct session_registry *registry, uint64_t number,
+                               const struct stored_message *stored);
 void session_restore_counts(struct session *session, const struct stored_counts *counts);
 int session_restore_message(struct session_registry *registry, struct session *session,
                             const struct stored_message *stored);
+/* A broadcast, which it keeps a reference to. */
+int session_restore_broadcast(struct session_registry *registry, struct session *session,
+                              struct blob *body);
 int session_restore_key(struct session_registry *registry, struct session *session,
                         const struct stored_key *stored);
 

@@ -39,6 +39,8 @@ void registry_init(struct session_registry *registry, const struct settings *set
     receipts_init(&registry->receipts, settings->limit_receipts, store);
     registry->budget = budget;
     registry->metrics = metrics;
+    budget->on_broadcast_gone = broadcast_gone;
+    budget->context = registry;
 }
 
 static struct session **wheel_slot(struct session_registry *registry, const struct session *session)
@@ -78,6 +80,7 @@ static void free_session(struct session_registry *registry, struct session *sess
 
 void registry_free(struct session_registry *registry)
 {
+    registry->budget->on_broadcast_gone = NULL;
     for (struct session *session = registry->sessions, *next; session; session = next) {
         next = session->hh.next;
         session_forget_messages(registry, session);

@@ -16,6 +16,7 @@
 #include "workers/relay/used_keys.h"
 
 struct attachment;
+struct broadcast;
 
 struct session {
     unsigned magic;
@@ -58,6 +59,8 @@ struct session_registry {
     struct session *wheel[SESSION_WHEEL_SLOTS]; /* by tick of expires_ms, modulo the slots */
     uint64_t next_tick;
     uint64_t last_number;
+    uint64_t last_broadcast;     /* the same of broadcasts */
+    struct broadcast *broadcast; /* the one that is being put into mailboxes */
     struct message_limits limits;
     uint64_t session_limit;
     uint64_t default_ttl_ms;

@@ -21,6 +21,16 @@ void session_restore_counts(struct session *session, const struct stored_counts 
     mailbox->overflowed = counts->overflowed;
 }
 
+static void put_back(struct session_registry *registry, struct session *session, struct blob *body,
+                     struct message_options *options)
+{
+    uint64_t id = mailbox_push(&session->mailbox, body, options);
+    metric_add(registry->metrics, METRIC_PENDING, 1);
+    metric_add(registry->metrics, METRIC_PENDING_BYTES, body->len);
+    message_note_end(registry, session, mailbox_entry(&session->mailbox, id));
+    message_note_oldest(registry, session);
+}
+
 static int restore_live(struct session_registry *registry, struct session *session,
                         const struct stored_message *stored)
 {
@@ -32,11 +42,7 @@ static int restore_live(struct session_registry *registry, struct session *sessi
     bool failed = !body || (!options && !wish_is_empty(&wish));
     if (!failed) {
         body->made_ms = not_in_future(stored->made_ms);
-        uint64_t id = mailbox_push(&session->mailbox, body, options);
-        metric_add(registry->metrics, METRIC_PENDING, 1);
-        metric_add(registry->metrics, METRIC_PENDING_BYTES, stored->body.len);
-        message_note_end(registry, session, mailbox_entry(&session->mailbox, id));
-        message_note_oldest(registry, session);
+        put_back(registry, session, body, options);
     }
     if (body)
         budget_release_body(registry->budget, body);
@@ -56,6 +62,35 @@ int session_restore_message(struct session_registry *registry, struct session *s
     registry->budget->limit = limit;
     mailbox->sent_up_to = mailbox->last_id; /* it may have been sent before */
     return result;
+}
+
+struct blob *broadcast_restore(struct session_registry *registry, uint64_t number,
+                               const struct stored_message *stored)
+{
+    uint64_t limit = budget_lift_limit(registry->budget);
+    struct blob *body = budget_new_body(registry->budget, stored->body);
+    registry->budget->limit = limit;
+    if (!body)
+        return NULL;
+    body->made_ms = not_in_future(stored->made_ms);
+    body->broadcast = number;
+    if (number > registry->last_broadcast)
+        registry->last_broadcast = number;
+    return body;
+}
+
+int session_restore_broadcast(struct session_registry *registry, struct session *session,
+                              struct blob *body)
+{
+    struct mailbox *mailbox = &session->mailbox;
+    uint64_t limit = budget_lift_limit(registry->budget);
+    int result = mailbox_reserve(mailbox, 1, registry->budget);
+    registry->budget->limit = limit;
+    if (result != 0)
+        return -1;
+    put_back(registry, session, body, NULL);
+    mailbox->sent_up_to = mailbox->last_id;
+    return 0;
 }
 
 int session_restore_key(struct session_registry *registry, struct session *session,
