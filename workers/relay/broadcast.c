@@ -11,6 +11,8 @@
  * is to be much for it. More mailboxes get another copy. */
 enum { SHARE_MAX = 100000 };
 
+enum { CACHE_LINE = 64, NEAR_AHEAD = 6, FAR_AHEAD = 12 };
+
 /* Whether the attachment may share a frame: a stream of a worker of ours that was sent everything
  * and has room for the body. */
 static bool may_share(const struct attachment *attachment, size_t body_len)
@@ -67,6 +69,42 @@ static void put_shared_frames(struct relay *relay, struct slice body)
     }
 }
 
+/* Sessions and attachments lie all over the memory, and waiting for it would be most of the work:
+ * so it is asked for some time before. */
+struct scout {
+    const struct session *near, *far; /* ahead of the walk */
+};
+
+static void fetch(const void *object, size_t size)
+{
+    for (const char *line = object; line < (const char *)object + size; line += CACHE_LINE)
+        __builtin_prefetch(line, 1);
+}
+
+static void step(struct scout *scout)
+{
+    if (scout->near) {
+        if (scout->near->attachment)
+            fetch(scout->near->attachment, sizeof *scout->near->attachment);
+        scout->near = scout->near->hh.next;
+    }
+    if (scout->far) {
+        fetch(scout->far, sizeof *scout->far);
+        scout->far = scout->far->hh.next;
+    }
+}
+
+static struct scout send_scout(const struct session *session)
+{
+    struct scout scout = {.far = session};
+    for (int i = 0; i < FAR_AHEAD; i++) {
+        if (i == FAR_AHEAD - NEAR_AHEAD)
+            scout.near = session;
+        step(&scout);
+    }
+    return scout;
+}
+
 static void put_into(struct relay *relay, struct session *session, size_t body_len,
                      struct broadcast_result *result)
 {
@@ -100,9 +138,12 @@ static struct session *put_into_share(struct relay *relay, struct session *sessi
     if (!blob || broadcast_begin(registry, &broadcast, blob, mailboxes) != OUTCOME_QUEUED) {
         result->over_limit += mailboxes;
     } else {
-        for (; session != end; session = session->hh.next)
+        struct scout scout = send_scout(session);
+        for (; session != end; session = session->hh.next) {
+            step(&scout);
             if (!session->home)
                 put_into(relay, session, body.len, result);
+        }
         broadcast_end(registry);
     }
     if (blob)
