@@ -58,8 +58,9 @@ static void age(struct session *session, uint64_t by_ms)
         if (entry->options && entry->options->expires_ms > 0)
             entry->options->expires_ms -= by_ms;
     }
-    if (session->due.place != 0)
-        heap_set(&registry.due, &session->due, session->due.key - by_ms);
+    struct message_times *times = session->times;
+    if (times && times->due.place != 0)
+        heap_set(&registry.due, &times->due, times->due.key - by_ms);
 }
 
 START_TEST(the_store_is_told_of_all_in_order)
@@ -235,7 +236,7 @@ START_TEST(messages_are_dropped_when_their_time_is_over)
     ck_assert_uint_eq(metrics.values[METRIC_CONFIRMED], 2);
     age(session, 9000);
     messages_tick(&registry);
-    ck_assert_uint_eq(session->due.place, 0);
+    ck_assert_uint_eq(session->times->due.place, 0);
     expect_waiting(session, "");
     stop();
 }
@@ -303,8 +304,8 @@ START_TEST(a_large_mailbox_is_not_searched_for_every_message)
     ck_assert_uint_eq(session->mailbox.pending, 90000);
     uint64_t now_ms = clock_steady_ms();
     must_accept(session, "[]", with_ttl(1));
-    ck_assert_uint_gt(session->due.key, now_ms + 10);
-    ck_assert_uint_le(session->due.key, clock_steady_ms() + SESSION_TICK_MS);
+    ck_assert_uint_gt(session->times->due.key, now_ms + 10);
+    ck_assert_uint_le(session->times->due.key, clock_steady_ms() + SESSION_TICK_MS);
     stop();
 }
 END_TEST
@@ -355,8 +356,8 @@ START_TEST(the_oldest_of_the_host_make_room_when_the_policy_says_so)
     ck_assert_uint_eq(metrics.values[METRIC_DROPPED_HOST_FULL], 2);
     /* With the other policy, nothing is dropped. */
     registry.limits.host_drops_oldest = false;
-    heap_free(&registry.oldest);
-    session->oldest = other->oldest = (struct heap_node){0};
+    heap_remove(&registry.oldest, &session->times->oldest);
+    heap_remove(&registry.oldest, &other->times->oldest);
     ck_assert_ptr_null(message_body_new(&registry, SLICE_LITERAL("[]")));
     stop();
 }

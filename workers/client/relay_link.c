@@ -1,10 +1,12 @@
 #include "workers/client/relay_link.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/handle_table.h"
 #include "base/invariant.h"
 #include "base/log.h"
 #include "base/table.h"
@@ -13,13 +15,13 @@
 enum { LINK_MAGIC = 0x6c696e6b, ATTACHMENT_MAGIC = 0x61747461, REQUEST_LIMIT_MS = 10000 };
 
 struct attachment {
+    uint64_t handle;
     unsigned magic;
     uint8_t style;
     bool announced; /* some relay was told: the next one must know the session, or it is gone */
     bool confirmation_owed; /* the channel was congested when `confirmed` changed */
     uint16_t address_len;
     uint16_t home_len;
-    uint64_t handle;
     uint64_t since_us;  /* when the client came: clock_monotonic_us() */
     uint64_t confirmed; /* the highest ID that the client confirmed; covers all below it */
     size_t in_flight;   /* cost of what the present relay delivered and was not taken yet */
@@ -27,9 +29,10 @@ struct attachment {
     struct relay_link *link;
     const struct attachment_events *events;
     void *owner;
-    UT_hash_handle hh;
     char text[]; /* the address, then the home */
 };
+
+static_assert(offsetof(struct attachment, handle) == 0, "an attachment begins with its handle");
 
 /* A request is in one of two lists: waiting (for its reply; ordered by time limit, because all
  * have the same) or failing (its done() is due in the next round). */
@@ -51,7 +54,7 @@ struct relay_link {
     size_t window;
     uint32_t last_attachment;
     uint64_t last_request;
-    struct attachment *attachments;
+    struct handle_table attachments;
     struct request *requests;
     struct request *waiting;
     struct request *failing;
@@ -183,14 +186,17 @@ void relay_link_cancel(struct relay_link *link, uint64_t id)
 
 static struct attachment *find_attachment(struct relay_link *link, uint64_t handle)
 {
-    struct attachment *attachment;
-    HASH_FIND(hh, link->attachments, &handle, sizeof handle, attachment);
-    return attachment;
+    return (struct attachment *)handle_table_find(&link->attachments, handle);
+}
+
+static struct attachment *next_attachment(const struct relay_link *link, size_t *place)
+{
+    return (struct attachment *)handle_table_next(&link->attachments, place);
 }
 
 static void free_attachment(struct attachment *attachment)
 {
-    HASH_DEL(attachment->link->attachments, attachment);
+    handle_table_remove(&attachment->link->attachments, &attachment->handle);
     attachment->magic = 0;
     free(attachment);
 }
@@ -268,10 +274,8 @@ struct attachment *attachment_new(struct relay_link *link, enum attachment_style
     memcpy(attachment->text, address.data, address.len);
     if (home.len > 0)
         memcpy(attachment->text + address.len, home.data, home.len);
-    HASH_ADD(hh, link->attachments, handle, sizeof attachment->handle, attachment);
-    if (!attachment->hh.tbl) {
+    if (handle_table_add(&link->attachments, &attachment->handle) != 0) {
         free(attachment);
-        errno = ENOMEM;
         return NULL;
     }
     if (link->channel && announce(attachment, confirmed, confirmed_count) != 0) {
@@ -454,18 +458,17 @@ static void on_drained(void *context)
 {
     struct relay_link *link = context;
     CHECK_MAGIC(link, LINK_MAGIC);
-    struct attachment *attachment, *next;
-    HASH_ITER(hh, link->attachments, attachment, next) {
+    size_t place = 0;
+    for (struct attachment *attachment; (attachment = next_attachment(link, &place));)
         if (attachment->confirmation_owed)
             send_confirmation(attachment, &attachment->confirmed, 1);
-    }
 }
 
 static void on_lost(void *context)
 {
     struct relay_link *link = context;
     CHECK_MAGIC(link, LINK_MAGIC);
-    LOG_WARNING("relay-lost", "attachments=%u requests=%u", HASH_COUNT(link->attachments),
+    LOG_WARNING("relay-lost", "attachments=%zu requests=%u", link->attachments.count,
                 HASH_COUNT(link->requests));
     drop_channel(link);
 }
@@ -491,9 +494,10 @@ void relay_link_free(struct relay_link *link)
     CHECK_MAGIC(link, LINK_MAGIC);
     data_channel_close(link->channel);
     ev_timer_stop(link->loop, &link->timer);
-    struct attachment *attachment, *next_attachment;
-    HASH_ITER(hh, link->attachments, attachment, next_attachment)
-        free_attachment(attachment);
+    size_t place = 0;
+    for (struct attachment *attachment; (attachment = next_attachment(link, &place));)
+        free(attachment);
+    handle_table_free(&link->attachments);
     struct request *request, *next_request;
     HASH_CLEAR(hh, link->requests);
     DL_FOREACH_SAFE(link->waiting, request, next_request)
@@ -517,12 +521,11 @@ int relay_link_connect(struct relay_link *link, int fd)
         close(fd);
         return -1;
     }
-    struct attachment *attachment, *next;
-    HASH_ITER(hh, link->attachments, attachment, next) {
+    size_t place = 0;
+    for (struct attachment *attachment; (attachment = next_attachment(link, &place));)
         if (announce(attachment, &attachment->confirmed, attachment->confirmed > 0) != 0)
             LOG_ERROR("attachment-not-resumed", "why=\"no memory\"");
-    }
-    LOG_INFO("relay-linked", "attachments=%u", HASH_COUNT(link->attachments));
+    LOG_INFO("relay-linked", "attachments=%zu", link->attachments.count);
     return 0;
 }
 

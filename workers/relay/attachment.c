@@ -1,5 +1,6 @@
 #include "workers/relay/attachment.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -9,6 +10,8 @@
 #include "workers/relay/relay.h"
 #include "workers/relay/routing.h"
 #include "workers/relay/worker_link.h"
+
+static_assert(offsetof(struct attachment, handle) == 0, "an attachment begins with its handle");
 
 enum { ATTACHMENT_MAGIC = 0x61746368 };
 
@@ -29,12 +32,9 @@ struct attachment *attachment_new(struct relay *relay, struct outlet *outlet,
     attachment->state = ATTACHMENT_IDLE;
     attachment->handle = handle;
     attachment->outlet = outlet;
-    if (handle != 0) {
-        HASH_ADD(hh, relay->attachments.by_handle, handle, sizeof handle, attachment);
-        if (!attachment->hh.tbl) {
-            free(attachment);
-            return NULL;
-        }
+    if (handle != 0 && handle_table_add(&relay->attachments.by_handle, &attachment->handle) != 0) {
+        free(attachment);
+        return NULL;
     }
     DL_APPEND(outlet->attachments, attachment);
     metric_add(&relay->metrics, STYLE_METRICS[style], 1);
@@ -45,9 +45,7 @@ struct attachment *attachment_new(struct relay *relay, struct outlet *outlet,
 
 struct attachment *attachment_find(const struct relay *relay, uint64_t handle)
 {
-    struct attachment *attachment;
-    HASH_FIND(hh, relay->attachments.by_handle, &handle, sizeof handle, attachment);
-    return attachment;
+    return (struct attachment *)handle_table_find(&relay->attachments.by_handle, handle);
 }
 
 static struct attachment **waiting_list(struct relay *relay, struct attachment *attachment)
@@ -108,7 +106,7 @@ void attachment_close(struct relay *relay, struct attachment *attachment)
     redelivery_forget(relay, attachment);
     remote_home_leave(relay, attachment);
     if (attachment->handle != 0)
-        HASH_DELETE(hh, relay->attachments.by_handle, attachment);
+        handle_table_remove(&relay->attachments.by_handle, &attachment->handle);
     struct outlet *outlet = attachment->outlet;
     DL_DELETE(outlet->attachments, attachment);
     metric_sub(&relay->metrics, STYLE_METRICS[attachment->style], 1);
@@ -144,7 +142,7 @@ bool attachment_is_older(const struct attachment *attachment, const struct attac
 {
     if (attachment->route && other->route &&
         slice_equal(attachment->route->hops[0], other->route->hops[0]))
-        return attachment->peer_since_us < other->peer_since_us;
+        return attachment->route->since_us < other->route->since_us;
     return attachment->since_us < other->since_us;
 }
 

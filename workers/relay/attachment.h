@@ -12,6 +12,7 @@
 
 #include <ev.h>
 
+#include "base/handle_table.h"
 #include "base/table.h"
 #include "codecs/data_frames.h"
 #include "codecs/envelope.h"
@@ -39,20 +40,20 @@ struct outlet {
 /* The hops back to a client of another host. */
 struct return_route {
     uint64_t refreshed_ms; /* when the last connect came; monotonic */
+    uint64_t since_us;     /* when the client came, by its host's clock */
     size_t len;
     struct slice hops[]; /* their bytes follow */
 };
 
 struct attachment {
+    uint64_t handle; /* 0 for a peer's */
     unsigned magic;
-    uint8_t style;          /* enum attachment_style */
-    uint8_t state;          /* enum attachment_state; changed by attachment_set_state() alone */
-    bool was_paced;         /* was held back once: not again */
-    uint32_t in_flight;     /* messages_cost() of what was sent and not taken yet */
-    uint32_t window;        /* most bytes in flight; 0: not known (a MAGE host) */
-    uint64_t handle;        /* 0 for a peer's */
-    uint64_t since_us;      /* when the client came: clock_monotonic_us() */
-    uint64_t peer_since_us; /* the same by its host's clock, of a peer's */
+    uint8_t style;      /* enum attachment_style */
+    uint8_t state;      /* enum attachment_state; changed by attachment_set_state() alone */
+    bool was_paced;     /* was held back once: not again */
+    uint32_t in_flight; /* messages_cost() of what was sent and not taken yet */
+    uint32_t window;    /* most bytes in flight; 0: not known (a MAGE host) */
+    uint64_t since_us;  /* when the client came: clock_monotonic_us() */
     uint64_t sent_up_to;
     uint64_t due_ms;       /* while paced; monotonic */
     uint64_t redeliver_ms; /* while in attachments.unconfirmed, else 0; monotonic */
@@ -63,12 +64,11 @@ struct attachment {
     struct attachment *prev, *next;           /* in outlet->attachments */
     struct attachment *wait_prev, *wait_next; /* in outlet->congested or attachments.paced */
     struct attachment *redeliver_prev, *redeliver_next;
-    UT_hash_handle hh;
 };
 
 struct attachments {
-    struct attachment *by_handle;
-    struct attachment *paced; /* soonest first */
+    struct handle_table by_handle; /* those of workers */
+    struct attachment *paced;      /* soonest first */
     uint64_t pace_ms;
     uint64_t pack_messages; /* most in one delivery */
     ev_timer pace;

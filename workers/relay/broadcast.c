@@ -69,40 +69,21 @@ static void put_shared_frames(struct relay *relay, struct slice body)
     }
 }
 
-/* Sessions and attachments lie all over the memory, and waiting for it would be most of the work:
- * so it is asked for some time before. */
-struct scout {
-    const struct session *near, *far; /* ahead of the walk */
-};
-
 static void fetch(const void *object, size_t size)
 {
     for (const char *line = object; line < (const char *)object + size; line += CACHE_LINE)
         __builtin_prefetch(line, 1);
 }
 
-static void step(struct scout *scout)
+/* Sessions and attachments lie all over the memory, and waiting for it would be most of the work:
+ * so it is asked for some time before the walk comes there. */
+static void fetch_ahead(const struct session_registry *registry, uint32_t at)
 {
-    if (scout->near) {
-        if (scout->near->attachment)
-            fetch(scout->near->attachment, sizeof *scout->near->attachment);
-        scout->near = scout->near->hh.next;
-    }
-    if (scout->far) {
-        fetch(scout->far, sizeof *scout->far);
-        scout->far = scout->far->hh.next;
-    }
-}
-
-static struct scout send_scout(const struct session *session)
-{
-    struct scout scout = {.far = session};
-    for (int i = 0; i < FAR_AHEAD; i++) {
-        if (i == FAR_AHEAD - NEAR_AHEAD)
-            scout.near = session;
-        step(&scout);
-    }
-    return scout;
+    uint32_t count = registry->sessions.count;
+    if (at + FAR_AHEAD < count)
+        fetch(session_at(registry, at + FAR_AHEAD), sizeof(struct session));
+    if (at + NEAR_AHEAD < count && session_at(registry, at + NEAR_AHEAD)->attachment)
+        fetch(session_at(registry, at + NEAR_AHEAD)->attachment, sizeof(struct attachment));
 }
 
 static void put_into(struct relay *relay, struct session *session, size_t body_len,
@@ -120,44 +101,43 @@ static void put_into(struct relay *relay, struct session *session, size_t body_l
         delivery_run(relay, attachment);
 }
 
-/* Those from `session` on, up to SHARE_MAX. Returns the first one after them. */
-static struct session *put_into_share(struct relay *relay, struct session *session,
-                                      struct slice body, struct broadcast_result *result)
+/* The sessions in the places from `first` on, before `end`. */
+static void put_into_share(struct relay *relay, uint32_t first, uint32_t end, struct slice body,
+                           struct broadcast_result *result)
 {
     struct session_registry *registry = &relay->registry;
     struct broadcast broadcast;
-    uint64_t left = SHARE_MAX, mailboxes = 0;
-    struct session *end = session;
-    for (; end && left > 0; end = end->hh.next, left--)
-        mailboxes += end->home == NULL;
+    uint64_t mailboxes = 0;
+    for (uint32_t i = first; i < end; i++)
+        mailboxes += session_at(registry, i)->home == NULL;
     if (mailboxes == 0)
-        return end;
+        return;
     struct blob *blob = message_body_new(registry, body);
     if (!blob)
         metric_add(&relay->metrics, METRIC_REFUSED_HOST_FULL, mailboxes);
     if (!blob || broadcast_begin(registry, &broadcast, blob, mailboxes) != OUTCOME_QUEUED) {
         result->over_limit += mailboxes;
     } else {
-        struct scout scout = send_scout(session);
-        for (; session != end; session = session->hh.next) {
-            step(&scout);
-            if (!session->home)
-                put_into(relay, session, body.len, result);
+        for (uint32_t i = first; i < end; i++) {
+            fetch_ahead(registry, i);
+            if (!session_at(registry, i)->home)
+                put_into(relay, session_at(registry, i), body.len, result);
         }
         broadcast_end(registry);
     }
     if (blob)
         budget_release_body(&relay->budget, blob);
-    return end;
 }
 
 struct broadcast_result broadcast_here(struct relay *relay, struct slice body)
 {
     struct broadcast_result result = {0};
-    struct session *session = relay->registry.sessions;
+    uint32_t count = relay->registry.sessions.count;
     metric_add(&relay->metrics, METRIC_BROADCASTS, 1);
-    while (session)
-        session = put_into_share(relay, session, body, &result);
+    for (uint32_t first = 0, end; first < count; first = end) {
+        end = count - first > SHARE_MAX ? first + SHARE_MAX : count;
+        put_into_share(relay, first, end, body, &result);
+    }
     put_shared_frames(relay, body);
     return result;
 }

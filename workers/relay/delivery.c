@@ -186,8 +186,8 @@ static void run_poll(struct relay *relay, struct attachment *attachment, uint64_
         return;
     }
     struct run run = choose_run(relay, attachment, first);
-    bool repeated = run.last >= run.first && session->polled_first == run.first &&
-                    session->polled_last == run.last;
+    uint32_t count = (uint32_t)(run.last + 1 - run.first);
+    bool repeated = count > 0 && session->polled_count == count && session->polled_last == run.last;
     if (repeated && !attachment->was_paced && relay->settings->poll_pace > 0) {
         attachment_set_state(relay, attachment, ATTACHMENT_PACED);
         return;
@@ -196,7 +196,7 @@ static void run_poll(struct relay *relay, struct attachment *attachment, uint64_
         send_failed(relay, attachment, errno);
         return;
     }
-    session->polled_first = run.first;
+    session->polled_count = count;
     session->polled_last = run.last;
     attachment_close(relay, attachment);
 }

@@ -75,12 +75,13 @@ void message_count_settled(struct session_registry *registry, struct mailbox_fre
 void message_note_oldest(struct session_registry *registry, struct session *session)
 {
     const struct mailbox *mailbox = &session->mailbox;
-    if (!registry->limits.host_drops_oldest)
+    struct message_times *times = session->times;
+    if (!registry->limits.host_drops_oldest || !times)
         return;
     if (mailbox->pending == 0)
-        heap_remove(&registry->oldest, &session->oldest);
+        heap_remove(&registry->oldest, &times->oldest);
     else
-        heap_set(&registry->oldest, &session->oldest,
+        heap_set(&registry->oldest, &times->oldest,
                  mailbox_entry(mailbox, mailbox_first_entry(mailbox))->body->made_ms);
 }
 
@@ -131,9 +132,10 @@ void message_drop_oldest(struct session_registry *registry, struct session *sess
     message_note_oldest(registry, session);
 }
 
-static struct session *session_of_due(struct heap_node *node)
+static struct message_times *times_of_due(struct heap_node *node)
 {
-    return node ? (struct session *)((char *)node - offsetof(struct session, due)) : NULL;
+    return node ? (struct message_times *)((char *)node - offsetof(struct message_times, due))
+                : NULL;
 }
 
 /* Lets go of messages from the lowest on: up to and with `id`, or of as many as one change of the
@@ -219,14 +221,27 @@ static uint64_t end_of(const struct session_registry *registry, const struct mai
     return expires_ms > 0 && expires_ms < end ? expires_ms : end;
 }
 
+int message_times_prepare(struct session_registry *registry, struct session *session,
+                          uint64_t expires_ms)
+{
+    const struct message_limits *limits = &registry->limits;
+    bool needed = expires_ms > 0 || limits->host_drops_oldest ||
+                  (limits->mailbox_drops_oldest && limits->age_ms > 0);
+    return needed ? message_times_reserve(registry, session) : 0;
+}
+
 void message_note_end(struct session_registry *registry, struct session *session,
                       const struct mailbox_entry *entry)
 {
     uint64_t end = end_of(registry, entry);
-    if (end < session->search_ms)
-        end = session->search_ms;
-    if (end != UINT64_MAX && (session->due.place == 0 || end < session->due.key))
-        heap_set(&registry->due, &session->due, end);
+    if (end == UINT64_MAX)
+        return;
+    struct message_times *times = session->times;
+    INVARIANT(times, "a message that may expire in a session without times");
+    if (end < times->search_ms)
+        end = times->search_ms;
+    if (times->due.place == 0 || end < times->due.key)
+        heap_set(&registry->due, &times->due, end);
 }
 
 /* Drops up to `left` of what is over, and counts down. */
@@ -236,8 +251,8 @@ static void drop_over(struct session_registry *registry, struct session *session
     const struct mailbox *mailbox = &session->mailbox;
     uint64_t id = mailbox_first_entry(mailbox);
     unsigned step = 0;
-    heap_remove(&registry->due, &session->due);
-    session->search_ms = now_ms + mailbox->entries / SEARCHED_PER_MS;
+    heap_remove(&registry->due, &session->times->due);
+    session->times->search_ms = now_ms + mailbox->entries / SEARCHED_PER_MS;
     for (; id <= mailbox->last_id && *left > 0; id++) {
         if (id < mailbox_first_entry(mailbox) || !mailbox_entry(mailbox, id)->body)
             continue; /* dropped before, and in the gap now */
@@ -258,15 +273,15 @@ static void drop_over(struct session_registry *registry, struct session *session
         message_store_counts(registry, session);
     message_note_oldest(registry, session);
     if (id <= mailbox->last_id)
-        heap_set(&registry->due, &session->due, now_ms);
+        heap_set(&registry->due, &session->times->due, now_ms);
 }
 
 static void drop_due(struct session_registry *registry, struct session *session, uint64_t left)
 {
-    if (session->due.place == 0)
+    if (!session->times || session->times->due.place == 0)
         return;
     uint64_t now_ms = clock_steady_ms();
-    if (session->due.key <= now_ms)
+    if (session->times->due.key <= now_ms)
         drop_over(registry, session, now_ms, &left);
 }
 
@@ -299,9 +314,9 @@ void messages_tick(struct session_registry *registry)
 {
     uint64_t now_ms = clock_steady_ms();
     uint64_t left = DROPS_AT_ONCE;
-    struct session *session;
-    while (left > 0 && (session = session_of_due(heap_first(&registry->due))) &&
-           session->due.key <= now_ms)
-        drop_over(registry, session, now_ms, &left);
+    struct message_times *times;
+    while (left > 0 && (times = times_of_due(heap_first(&registry->due))) &&
+           times->due.key <= now_ms)
+        drop_over(registry, times->session, now_ms, &left);
     forget_keys(registry, now_ms);
 }

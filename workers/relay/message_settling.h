@@ -31,6 +31,10 @@ bool message_make_host_room(struct session_registry *registry, unsigned *drops);
 enum outcome message_refuse(struct session_registry *registry, size_t count, enum limit limit,
                             struct acceptance *acceptance);
 
+/* Before a message comes in that expires then (0: never): makes what the two below need for it.
+ * Returns 0, or -1 with errno ENOMEM. */
+int message_times_prepare(struct session_registry *registry, struct session *session,
+                          uint64_t expires_ms);
 /* After something left or entered: keeps registry.oldest right. */
 void message_note_oldest(struct session_registry *registry, struct session *session);
 /* A live entry that came in: keeps registry.due right, which is a lower bound, since what is

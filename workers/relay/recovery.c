@@ -207,7 +207,8 @@ static int on_state(void *context, struct slice totals, uint64_t alive_ms)
     uint64_t steady_ms = clock_steady_ms();
     alive_ms += RECOVERY_ALIVE_MS;
     uint64_t down_ms = steady_ms > alive_ms ? steady_ms - alive_ms : 0;
-    for (struct session *session = registry->sessions; session; session = session->hh.next) {
+    for (uint32_t i = 0; i < registry->sessions.count; i++) {
+        struct session *session = session_at(registry, i);
         uint64_t left_ms = session->ttl_ms > down_ms ? session->ttl_ms - down_ms : 0;
         session_release_until(registry, session, recovery->now_ms + left_ms);
     }

@@ -158,10 +158,10 @@ static void attach_peer_client(struct relay *relay, struct session *session,
         peer_outlet_left(relay, peer);
         return;
     }
+    route->since_us = connect->since_us;
     attachment->route = route;
     attachment->window = (uint32_t)connect->window;
     attachment->sent_up_to = connect->after;
-    attachment->peer_since_us = connect->since_us;
     attachment->since_us = connect->since_us > 0
                                ? mesh_peer_time(relay->mesh, envelope->return_route[0],
                                                 connect->since_us, connect->age_us)

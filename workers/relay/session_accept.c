@@ -13,7 +13,9 @@ enum { HOST_DROPS_MAX = 10000 };
 
 static struct session *session_of_oldest(struct heap_node *node)
 {
-    return node ? (struct session *)((char *)node - offsetof(struct session, oldest)) : NULL;
+    return node ? ((struct message_times *)((char *)node - offsetof(struct message_times, oldest)))
+                      ->session
+                : NULL;
 }
 
 bool message_make_host_room(struct session_registry *registry, unsigned *drops)
@@ -166,6 +168,7 @@ static int prepare_once(struct session_registry *registry, struct session *sessi
 {
     if (prepare_options(registry, session, order, made) == 0 &&
         prepare_messages(order, first_id, made) == 0 &&
+        message_times_prepare(registry, session, order->wish.expires_ms) == 0 &&
         (replaces || mailbox_reserve(&session->mailbox, order->count, registry->budget) == 0) &&
         prepare_key(registry, session, order, first_id, made) == 0)
         return 0;

@@ -1,5 +1,6 @@
 #include "workers/relay/session_registry.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +21,19 @@ enum {
 };
 static const uint64_t TTL_MAX_MS = 365ull * 24 * 3600 * 1000;
 
+static_assert(offsetof(struct session, member) == 0, "a session begins with its place");
+
+static struct slice address_of(const struct roster_member *member)
+{
+    return session_address((const struct session *)member);
+}
+
 void registry_init(struct session_registry *registry, const struct settings *settings,
                    struct store *store, struct host_budget *budget, struct metrics *metrics,
                    uint64_t now_ms)
 {
     memset(registry, 0, sizeof *registry);
+    registry->sessions.key_of = address_of;
     registry->next_tick = now_ms / SESSION_TICK_MS;
     registry->limits = (struct message_limits){
         .mailbox = {settings->limit_mailbox_messages, settings->limit_mailbox_bytes},
@@ -60,17 +69,45 @@ static uint64_t cost_of(size_t address_len, size_t home_len)
     return sizeof(struct session) + address_len + home_len + SESSION_SIDE_COST;
 }
 
+static void message_times_free(struct session_registry *registry, struct session *session)
+{
+    struct message_times *times = session->times;
+    if (!times)
+        return;
+    heap_remove(&registry->due, &times->due);
+    heap_remove(&registry->oldest, &times->oldest);
+    registry->timed--;
+    session->times = NULL;
+    free(times);
+}
+
+int message_times_reserve(struct session_registry *registry, struct session *session)
+{
+    if (session->times)
+        return 0;
+    size_t timed = registry->timed + 1;
+    if (heap_reserve(&registry->due, timed - registry->due.count) != 0 ||
+        heap_reserve(&registry->oldest, timed - registry->oldest.count) != 0)
+        return -1;
+    struct message_times *times = calloc(1, sizeof *times);
+    if (!times)
+        return -1;
+    times->session = session;
+    session->times = times;
+    registry->timed = timed;
+    return 0;
+}
+
 /* Its mailbox is empty. */
 static void free_session(struct session_registry *registry, struct session *session)
 {
     CHECK_MAGIC(session, SESSION_MAGIC);
     if (!session->held)
         leave_wheel(registry, session);
-    heap_remove(&registry->due, &session->due);
-    heap_remove(&registry->oldest, &session->oldest);
+    message_times_free(registry, session);
     while (session->keys)
         used_key_remove(&registry->used_keys, &session->keys, session->keys);
-    HASH_DELETE(hh, registry->sessions, session);
+    roster_remove(&registry->sessions, &session->member);
     budget_discharge(registry->budget,
                      cost_of(session->address_len, session->home ? strlen(session->home) : 0));
     session->magic = 0;
@@ -81,8 +118,8 @@ static void free_session(struct session_registry *registry, struct session *sess
 void registry_free(struct session_registry *registry)
 {
     registry->budget->on_broadcast_gone = NULL;
-    for (struct session *session = registry->sessions, *next; session; session = next) {
-        next = session->hh.next;
+    while (registry->sessions.count > 0) {
+        struct session *session = session_at(registry, registry->sessions.count - 1);
         session_forget_messages(registry, session);
         free_session(registry, session);
     }
@@ -115,9 +152,7 @@ void registry_tick(struct session_registry *registry, uint64_t now_ms)
 
 struct session *session_find(const struct session_registry *registry, struct slice address)
 {
-    struct session *session;
-    HASH_FIND(hh, registry->sessions, address.data, address.len, session);
-    return session;
+    return (struct session *)roster_find(&registry->sessions, address);
 }
 
 /* Writes the address, with a random secret when none is given. Returns its length, 0 when a part is
@@ -172,21 +207,6 @@ static void start_life(struct session_registry *registry, struct session *sessio
     session_release(registry, session, now_ms);
 }
 
-/* Into the table, and with a place in both heaps whenever it needs one. Returns 0, or -1 with errno
- * ENOMEM. */
-static int enter_registry(struct session_registry *registry, struct session *session)
-{
-    size_t count = HASH_COUNT(registry->sessions) + 1;
-    if (heap_reserve(&registry->due, count - registry->due.count) != 0 ||
-        heap_reserve(&registry->oldest, count - registry->oldest.count) != 0)
-        return -1;
-    HASH_ADD_KEYPTR(hh, registry->sessions, session->address, session->address_len, session);
-    if (session->hh.tbl)
-        return 0;
-    errno = ENOMEM;
-    return -1;
-}
-
 struct stored_session session_to_store(const struct session *session)
 {
     const struct mailbox *mailbox = &session->mailbox;
@@ -218,11 +238,11 @@ enum outcome session_create(struct session_registry *registry, const struct sess
     if (session_find(registry, address))
         return OUTCOME_EXISTS;
     uint64_t cost = cost_of(address.len, order->home.len);
-    if (HASH_COUNT(registry->sessions) >= registry->session_limit ||
+    if (registry->sessions.count >= registry->session_limit ||
         budget_charge(registry->budget, cost) != 0)
         return OUTCOME_OVER_LIMIT;
     struct session *session = new_session(address, order->home);
-    if (!session || enter_registry(registry, session) != 0) {
+    if (!session || roster_add(&registry->sessions, &session->member) != 0) {
         budget_discharge(registry->budget, cost);
         discard_session(session);
         return OUTCOME_OVER_LIMIT;
@@ -245,7 +265,7 @@ struct session *session_restore(struct session_registry *registry,
                                 const struct stored_session *stored, uint64_t now_ms)
 {
     struct session *session = new_session(stored->address, stored->home);
-    if (!session || enter_registry(registry, session) != 0) {
+    if (!session || roster_add(&registry->sessions, &session->member) != 0) {
         discard_session(session);
         return NULL;
     }

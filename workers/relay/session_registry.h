@@ -6,6 +6,7 @@
 #define MSGSERVER_RELAY_SESSION_REGISTRY_H
 
 #include "base/heap.h"
+#include "base/roster.h"
 #include "base/table.h"
 #include "codecs/requests.h"
 #include "codecs/settings.h"
@@ -18,10 +19,23 @@
 struct attachment;
 struct broadcast;
 
+/* When a session's messages are to be looked at. Only those have it that ever had a message whose
+ * time may be over, or that may have to make room for another session's. */
+struct message_times {
+    struct session *session;
+    struct heap_node due;    /* in registry.due: no message's time is over before this */
+    struct heap_node oldest; /* in registry.oldest: when its oldest message came */
+    uint64_t search_ms;      /* clock_steady_ms(): what is over is not looked for before */
+};
+
 struct session {
+    struct roster_member member; /* of registry.sessions */
     unsigned magic;
-    bool held; /* a client is attached: its time stands still, and it is not in the wheel */
     uint16_t address_len;
+    bool held; /* a client is attached: its time stands still, and it is not in the wheel */
+    /* What the last poll was given, up to polled_last: an identical answer is held back. */
+    uint32_t polled_count;
+    uint64_t polled_last;
     struct session *wheel_prev, *wheel_next;
     uint64_t number;     /* names it in the store */
     uint64_t created_ms; /* clock_steady_ms() */
@@ -30,13 +44,8 @@ struct session {
     char *home;                    /* NULL: the mailbox is here */
     struct attachment *attachment; /* the newest, or NULL */
     struct mailbox mailbox;
-    struct heap_node due;    /* in registry.due: no message's time is over before this */
-    struct heap_node oldest; /* in registry.oldest: when its oldest message came */
-    uint64_t search_ms;      /* clock_steady_ms(): what is over is not looked for before */
+    struct message_times *times; /* or NULL */
     struct used_key *keys;
-    /* What the last poll was given: an identical answer is held back. */
-    uint64_t polled_first, polled_last;
-    UT_hash_handle hh;
     char address[];
 };
 
@@ -55,7 +64,7 @@ struct message_limits {
 };
 
 struct session_registry {
-    struct session *sessions;                   /* by address */
+    struct roster sessions;                     /* by address */
     struct session *wheel[SESSION_WHEEL_SLOTS]; /* by tick of expires_ms, modulo the slots */
     uint64_t next_tick;
     uint64_t last_number;
@@ -67,6 +76,7 @@ struct session_registry {
     struct host_budget *budget;
     struct metrics *metrics;
     struct store *store;
+    size_t timed;       /* sessions with message_times */
     struct heap due;    /* sessions with messages that may expire, soonest first */
     struct heap oldest; /* sessions with messages, oldest first; empty unless host_drops_oldest */
     struct replaceable replaceable;
@@ -95,6 +105,13 @@ static inline struct slice session_address(const struct session *session)
     return slice_of(session->address, session->address_len);
 }
 
+/* All sessions are registry.sessions.members[0 … count - 1]. Who walks from the last to the first
+ * may end the one where he is. */
+static inline struct session *session_at(const struct session_registry *registry, uint32_t place)
+{
+    return (struct session *)registry->sessions.members[place];
+}
+
 struct session *session_find(const struct session_registry *registry, struct slice address);
 
 struct session_order {
@@ -114,6 +131,9 @@ struct session *session_restore(struct session_registry *registry,
                                 const struct stored_session *stored, uint64_t now_ms);
 /* What the store is told of it. */
 struct stored_session session_to_store(const struct session *session);
+
+/* Gives the session message_times, unless it has them. Returns 0, or -1 with errno ENOMEM. */
+int message_times_reserve(struct session_registry *registry, struct session *session);
 
 enum session_end_cause { SESSION_EXPIRED, SESSION_DELETED, SESSION_BROKEN };
 /* Drops what waits and frees the session. Its attachment must be over. */

@@ -54,7 +54,9 @@ int session_restore_message(struct session_registry *registry, struct session *s
 {
     struct mailbox *mailbox = &session->mailbox;
     uint64_t limit = budget_lift_limit(registry->budget);
-    int result = mailbox_reserve(mailbox, 1, registry->budget);
+    int result = message_times_prepare(registry, session, stored->expires_ms) != 0
+                     ? -1
+                     : mailbox_reserve(mailbox, 1, registry->budget);
     if (result == 0 && stored->dropped)
         mailbox_push_dropped(mailbox);
     else if (result == 0)
