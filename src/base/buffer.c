@@ -19,24 +19,25 @@ static void slide_to_front(struct buffer *b)
 
 char *buffer_grow(struct buffer *b, size_t room)
 {
-    size_t needed = buffer_len(b) + room;
-    if (needed < room) {
+    if (room > UINT32_MAX - buffer_len(b)) {
         errno = ENOMEM;
         return NULL;
     }
+    size_t needed = buffer_len(b) + room;
     /* Sliding is only worth its copy when at least half of the allocation is consumed space. */
-    if (b->data && needed <= b->capacity && b->start >= b->capacity / 2) {
+    if (b->data && needed <= b->capacity &&
+        (b->start >= b->capacity / 2 || b->capacity == UINT32_MAX)) {
         slide_to_front(b);
         return b->data + b->end;
     }
     size_t capacity = b->capacity ? b->capacity : SMALLEST_CAPACITY;
     while (capacity < needed || capacity == b->capacity)
-        capacity = capacity > SIZE_MAX / 2 ? SIZE_MAX : capacity * 2;
+        capacity = capacity > UINT32_MAX / 2 ? UINT32_MAX : capacity * 2;
     char *data = realloc(b->data, capacity);
     if (!data)
         return NULL;
     b->data = data;
-    b->capacity = capacity;
+    b->capacity = (uint32_t)capacity;
     slide_to_front(b);
     return b->data + b->end;
 }
@@ -44,7 +45,7 @@ char *buffer_grow(struct buffer *b, size_t room)
 void buffer_added(struct buffer *b, size_t len)
 {
     INVARIANT(b->capacity - b->end >= len, "more bytes added to a buffer than were reserved");
-    b->end += len;
+    b->end += (uint32_t)len;
 }
 
 int buffer_append_u64(struct buffer *b, uint64_t decimal)
@@ -72,14 +73,14 @@ int buffer_printf(struct buffer *b, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(room, (size_t)len + 1, format, arguments);
     va_end(arguments);
-    b->end += (size_t)len;
+    b->end += (uint32_t)len;
     return 0;
 }
 
 void buffer_consume(struct buffer *b, size_t len)
 {
     INVARIANT(len <= buffer_len(b), "more bytes consumed than a buffer holds");
-    b->start += len;
+    b->start += (uint32_t)len;
     if (b->start == b->end)
         buffer_free(b);
 }
@@ -87,7 +88,7 @@ void buffer_consume(struct buffer *b, size_t len)
 void buffer_truncate(struct buffer *b, size_t len)
 {
     INVARIANT(len <= buffer_len(b), "a buffer cannot be truncated to more than it holds");
-    b->end = b->start + len;
+    b->end = b->start + (uint32_t)len;
     if (len == 0)
         buffer_free(b);
 }

@@ -7,12 +7,13 @@
 
 #include "base/slice.h"
 
-/* All-zero is a valid empty buffer that holds no memory. */
+/* All-zero is a valid empty buffer that holds no memory. Every connection has two: 32 bits are
+ * enough, and more than 4 GiB are refused like a lack of memory. */
 struct buffer {
-    char *data;   /* start of the allocation */
-    size_t start; /* first unconsumed byte */
-    size_t end;   /* one past the last byte */
-    size_t capacity;
+    char *data;     /* start of the allocation */
+    uint32_t start; /* first unconsumed byte */
+    uint32_t end;   /* one past the last byte */
+    uint32_t capacity;
 };
 
 static inline size_t buffer_len(const struct buffer *b)
@@ -52,7 +53,7 @@ static inline int buffer_append(struct buffer *b, const void *data, size_t len)
     if (!room)
         return -1;
     memcpy(room, data, len);
-    b->end += len;
+    b->end += (uint32_t)len;
     return 0;
 }
 static inline int buffer_append_slice(struct buffer *b, struct slice s)

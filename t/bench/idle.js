@@ -1,86 +1,90 @@
 'use strict';
 // The user memory of an idle WebSocket: what all processes of the server hold privately, with and
-// without N sessions whose clients are attached and silent. Kernel memory (socket buffers) is not in
-// it. Each client has received and confirmed one message first, as a live client has.
+// without N sessions whose clients are attached and silent, and once they left and their sessions
+// are gone. Kernel memory (socket buffers) is not in it. Each client has received and confirmed one
+// message first, as a live client has. `run.sh --connections N` takes more of them.
 
-const crypto = require('crypto');
 const fs = require('fs');
-const net = require('net');
 const { Server, children } = require('../integration/lib/server');
 const { until } = require('../integration/lib/wait');
+const { Crowd } = require('./crowd');
 
-const COUNT = process.env.BENCH_QUICK ? 2000 : 10000;
-const AT_ONCE = 100;
+const COUNT = Number(process.env.BENCH_CONNECTIONS) || (process.env.BENCH_QUICK ? 4000 : 100000);
+const PER_WORKER = 15000; // connections: descriptors are often limited to 20,000
+const AT_ONCE = 1000;
 
-// Anonymous memory in bytes, by process; what is shared with others counts by its share.
+// Anonymous memory in bytes, by program, and all that is resident (`all`, with programs and
+// libraries); what is shared with others counts by its share.
 function memoryOf(server) {
-    const found = { total: 0 };
+    const found = { total: 0, all: 0 };
     for (const { pid, name } of [{ pid: server.process.pid, name: 'msgserverd' }, ...children(server.process.pid)]) {
         const rollup = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
         const bytes = Number(/^Pss_Anon:\s+(\d+) kB/m.exec(rollup)[1]) * 1024;
+        found.all += Number(/^Pss:\s+(\d+) kB/m.exec(rollup)[1]) * 1024;
         found[name] = (found[name] || 0) + bytes;
         found.total += bytes;
     }
     return found;
 }
 
-function maskedText(text) {
-    const mask = crypto.randomBytes(4);
-    const payload = Buffer.from(text).map((byte, i) => byte ^ mask[i % 4]);
-    return Buffer.concat([Buffer.from([0x81, 0x80 | payload.length]), mask, payload]);
+const mebibytes = (bytes) => (bytes / (1 << 20)).toFixed(1);
+
+// The server gives memory back a second or two after the last change; it tells nobody.
+const calm = () => new Promise((resolve) => { setTimeout(resolve, 4000); });
+
+async function attached(server, count) {
+    let status;
+    await until(`${count} clients are attached, and all is confirmed`, async () => {
+        status = await server.backend.status();
+        return status.attached_stream === count && status.pending === 0;
+    }, 120000);
+    return status;
 }
 
-// A WebSocket of few bytes: Node's own would take the machine's memory before the server does.
-function open(port, sessionKey) {
-    return new Promise((resolve, reject) => {
-        const socket = net.connect(port, '127.0.0.1');
-        let received = '';
-        socket.on('error', reject);
-        socket.on('data', (data) => {
-            received += data.toString('latin1');
-            if (received.includes('{"1":')) {
-                socket.write(maskedText('1'));
-                socket.removeAllListeners('data');
-                socket.resume();
-                resolve(socket);
-            }
-        });
-        socket.write(`GET /msgstream?sessionKey=${encodeURIComponent(sessionKey)} HTTP/1.1\r\n`
-            + `Host: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`
-            + `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${crypto.randomBytes(16).toString('base64')}\r\n\r\n`);
-    });
-}
-
-async function attachClients(server) {
-    const sockets = [];
-    for (let i = 0; i < COUNT; i += AT_ONCE) {
-        const keys = await Promise.all(Array.from({ length: Math.min(AT_ONCE, COUNT - i) },
-            (_, j) => server.backend.createSession(`player-${i + j}`)));
-        await server.backend.send(keys, [['hello']]);
-        sockets.push(...await Promise.all(keys.map((key) => open(server.port, key))));
+async function measure(server, crowd) {
+    const before = memoryOf(server);
+    await crowd.command('create');
+    await crowd.command('greet');
+    const { failures, ms } = await crowd.open(AT_ONCE);
+    await attached(server, COUNT);
+    await calm();
+    const during = memoryOf(server);
+    console.log(`idle: ${COUNT} idle WebSockets, ${server.workers} client workers; opened in ${Math.round(ms)} ms, ${failures} failures`);
+    for (const name of Object.keys(during).filter((key) => key !== 'total' && key !== 'all')) {
+        console.log(`  ${name}: ${Math.round((during[name] - before[name]) / COUNT)} bytes per session`);
     }
-    await until('all is confirmed', async () => (await server.backend.status()).pending === 0);
-    return sockets;
+    await crowd.command('close');
+    await attached(server, 0);
+    await crowd.command('delete');
+    await calm();
+    const after = memoryOf(server);
+    console.log(`  MiB before, during and after: ${['all', 'total', 'relay-worker', 'client-worker'].map((name) =>
+        `${name} ${[before, during, after].map((memory) => mebibytes(memory[name])).join(' ')}`).join(', ')}`);
+    return {
+        idle_user_bytes_per_session: Math.round((during.total - before.total) / COUNT),
+        idle_connections: COUNT,
+        idle_failures: failures,
+        idle_memory_after_vs_before: Number((after.all / before.all).toFixed(3)),
+        idle_heap_after_vs_before: Number((after.total / before.total).toFixed(3)),
+    };
 }
 
 async function main() {
     const server = await Server.start({
-        workers: 2,
+        workers: Math.max(process.env.BENCH_QUICK ? 2 : 8, Math.ceil(COUNT / PER_WORKER)),
+        store: { size: `${Math.max(64, Math.ceil(COUNT / 1000))}MiB` },
+        limits: { connections: PER_WORKER + 4000, sessions: 2 * COUNT, hostBytes: '8GiB' },
         msgStream: { transports: { websocket: { pingInterval: '1h' } } },
     });
+    const crowd = new Crowd(server.port, COUNT, server.backendSocket);
     try {
-        const before = memoryOf(server);
-        const sockets = await attachClients(server);
-        const after = memoryOf(server);
-        console.log(`idle: ${COUNT} idle WebSockets, 2 client workers`);
-        for (const name of Object.keys(after).filter((key) => key !== 'total')) {
-            console.log(`  ${name}: ${Math.round((after[name] - before[name]) / COUNT)} bytes per session`);
+        const figures = await measure(server, crowd);
+        for (const [name, figure] of Object.entries(figures)) {
+            console.log(`  ${name}: ${figure}`);
         }
-        const each = Math.round((after.total - before.total) / COUNT);
-        console.log(`  idle_user_bytes_per_session: ${each}`);
-        fs.appendFileSync(process.argv[2], `${JSON.stringify({ idle_user_bytes_per_session: each })}\n`);
-        sockets.forEach((socket) => socket.destroy());
+        fs.appendFileSync(process.argv[2], `${JSON.stringify(figures)}\n`);
     } finally {
+        await crowd.stop();
         await server.dispose();
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh BUILD [--quick] [--hosts N] [--json FILE] [SCENARIO...]: measures the programs in BUILD.
+# run.sh BUILD [--quick] [--hosts N] [--connections N] [--json FILE] [SCENARIO...]: measures the programs in BUILD.
 # Figures depend on the machine; compare only what one run measured side by side.
 set -u
 build=$(readlink -f "${1:?build directory}")
@@ -16,6 +16,11 @@ while [ $# -gt 0 ]; do
 	--hosts)
 		[[ ${2:-} =~ ^[1-9][0-9]*$ && $2 -gt 1 ]] || { echo "bench: --hosts needs a number from 2"; exit 64; }
 		export BENCH_HOSTS=$2
+		shift
+		;;
+	--connections)
+		[[ ${2:-} =~ ^[1-9][0-9]*$ ]] || { echo "bench: --connections needs a number"; exit 64; }
+		export BENCH_CONNECTIONS=$2
 		shift
 		;;
 	fanout | idle | mesh | store | unicast) scenarios="$scenarios $1" ;;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/handle_table.h"
+#include "base/pool.h"
 #include "base/roster.h"
 
 enum { ELEMENTS = 5000 };
@@ -189,8 +190,46 @@ START_TEST(members_may_leave_during_a_walk)
 }
 END_TEST
 
+struct object {
+    uint64_t number, more[20];
+};
+
+START_TEST(pool_gives_zeroed_memory_and_takes_it_back)
+{
+    static struct object *objects[ELEMENTS];
+    struct pool pool = {.object_size = sizeof(struct object)};
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < ELEMENTS; i++) {
+            objects[i] = pool_allocate(&pool);
+            ck_assert_ptr_nonnull(objects[i]);
+            for (size_t j = 0; j < 20; j++)
+                ck_assert_uint_eq(objects[i]->more[j], 0);
+            memset(objects[i], 0xff, sizeof *objects[i]);
+            objects[i]->number = i;
+        }
+        /* Half of them go, in another order, and come again. */
+        for (size_t i = 0; i < ELEMENTS; i += 2)
+            pool_release(&pool, objects[(i * 7) % ELEMENTS]);
+        for (uint64_t i = 0; i < ELEMENTS; i += 2) {
+            struct object *object = pool_allocate(&pool);
+            ck_assert_ptr_nonnull(object);
+            ck_assert_uint_eq(object->number, 0);
+            object->number = (i * 7) % ELEMENTS;
+            objects[(i * 7) % ELEMENTS] = object;
+        }
+        for (uint64_t i = 0; i < ELEMENTS; i++) {
+            ck_assert_uint_eq(objects[i]->number, i);
+            pool_release(&pool, objects[i]);
+        }
+        ck_assert_ptr_null(pool.blocks);
+    }
+    pool_release(&pool, NULL);
+}
+END_TEST
+
 static void add_tests(TCase *cases)
 {
+    tcase_add_test(cases, pool_gives_zeroed_memory_and_takes_it_back);
     tcase_add_test(cases, handles_are_found_as_long_as_they_are_in);
     tcase_add_test(cases, a_table_of_handles_agrees_with_an_array);
     tcase_add_test(cases, a_table_of_handles_shrinks_as_it_empties);

@@ -77,9 +77,11 @@ struct client_worker *client_worker_new(struct ev_loop *loop, uint32_t incarnati
         return NULL;
     }
     worker->loop = loop;
+    worker->connection_pool.object_size = sizeof(struct connection);
     worker->settings = *settings;
     *settings = (struct settings){0};
     init_deadlines(worker);
+    memory_trim_init(&worker->memory_trim, loop);
     /* After all events of a round, and before the data channel's, which what happens here feeds. */
     ev_prepare_init(&worker->round_end, on_round_end);
     ev_set_priority(&worker->round_end, EV_MINPRI + 1);
@@ -107,6 +109,7 @@ void client_worker_free(struct client_worker *worker)
     ev_clear_pending(worker->loop, &worker->round_end);
     relay_link_free(worker->relay);
     deadlines_close(&worker->deadlines);
+    memory_trim_stop(&worker->memory_trim);
     settings_free(&worker->settings);
     free(worker);
 }

@@ -6,8 +6,10 @@
 #include <stdbool.h>
 
 #include "base/log.h"
+#include "base/pool.h"
 #include "codecs/control_frames.h"
 #include "codecs/settings.h"
+#include "io/memory_trim.h"
 #include "workers/client/acceptor.h"
 #include "workers/client/deadlines.h"
 #include "workers/client/relay_link.h"
@@ -30,7 +32,9 @@ struct client_worker {
     struct relay_link *relay;
     struct acceptor *acceptor;
     struct deadlines deadlines;
+    struct memory_trim memory_trim;
     struct session_refusals refusals;
+    struct pool connection_pool;
     struct connection *connections;
     size_t client_connections; /* counted against server.limits.connections */
     struct log_limit refused_log;

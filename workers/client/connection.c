@@ -134,8 +134,10 @@ void connection_close(struct connection *connection)
 
 static void destroy(struct connection *connection)
 {
+    struct client_worker *worker = connection->worker;
     connection->magic = 0;
-    free(connection);
+    pool_release(&worker->connection_pool, connection);
+    memory_trim_note(&worker->memory_trim);
 }
 
 void connection_finish(struct connection *connection)
@@ -326,11 +328,12 @@ void connection_stop(struct connection *connection)
 
 struct connection *connection_new(struct client_worker *worker, const struct accepted *accepted)
 {
-    struct connection *connection = calloc(1, sizeof *connection);
+    struct connection *connection = pool_allocate(&worker->connection_pool);
     if (!connection) {
         close(accepted->fd);
         return NULL;
     }
+    memory_trim_note(&worker->memory_trim);
     connection->magic = CONNECTION_MAGIC;
     connection->worker = worker;
     connection->is_backend = accepted->kind == LISTENER_BACKEND;

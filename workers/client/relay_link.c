@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/blob.h"
 #include "base/clock.h"
 #include "base/handle_table.h"
 #include "base/invariant.h"
@@ -21,7 +22,6 @@ struct attachment {
     bool announced; /* some relay was told: the next one must know the session, or it is gone */
     bool confirmation_owed; /* the channel was congested when `confirmed` changed */
     uint16_t address_len;
-    uint16_t home_len;
     uint64_t since_us;  /* when the client came: clock_monotonic_us() */
     uint64_t confirmed; /* the highest ID that the client confirmed; covers all below it */
     size_t in_flight;   /* cost of what the present relay delivered and was not taken yet */
@@ -29,7 +29,8 @@ struct attachment {
     struct relay_link *link;
     const struct attachment_events *events;
     void *owner;
-    char text[]; /* the address, then the home */
+    struct blob *home; /* shared with others of the same */
+    char address[];
 };
 
 static_assert(offsetof(struct attachment, handle) == 0, "an attachment begins with its handle");
@@ -55,6 +56,7 @@ struct relay_link {
     uint32_t last_attachment;
     uint64_t last_request;
     struct handle_table attachments;
+    struct blob *last_home; /* that any attachment came with; most have the same */
     struct request *requests;
     struct request *waiting;
     struct request *failing;
@@ -194,11 +196,18 @@ static struct attachment *next_attachment(const struct relay_link *link, size_t 
     return (struct attachment *)handle_table_next(&link->attachments, place);
 }
 
+/* One that is in no table. */
+static void destroy_attachment(struct attachment *attachment)
+{
+    blob_release(attachment->home);
+    attachment->magic = 0;
+    free(attachment);
+}
+
 static void free_attachment(struct attachment *attachment)
 {
     handle_table_remove(&attachment->link->attachments, &attachment->handle);
-    attachment->magic = 0;
-    free(attachment);
+    destroy_attachment(attachment);
 }
 
 /* The IDs as the frames want them, in the link's scratch memory. */
@@ -216,14 +225,13 @@ static int announce(struct attachment *attachment, const uint64_t *confirmed, si
     struct relay_link *link = attachment->link;
     if (put_ids(link, confirmed, count) != 0)
         return -1;
-    struct frame_attach frame = {
-        .handle = attachment->handle,
-        .since = attachment->since_us,
-        .style = attachment->style,
-        .flags = attachment->announced ? ATTACH_RESUMED : 0,
-        .address = slice_of(attachment->text, attachment->address_len),
-        .home = slice_of(attachment->text + attachment->address_len, attachment->home_len),
-        .confirmed = buffer_slice(&link->scratch)};
+    struct frame_attach frame = {.handle = attachment->handle,
+                                 .since = attachment->since_us,
+                                 .style = attachment->style,
+                                 .flags = attachment->announced ? ATTACH_RESUMED : 0,
+                                 .address = slice_of(attachment->address, attachment->address_len),
+                                 .home = blob_slice(attachment->home),
+                                 .confirmed = buffer_slice(&link->scratch)};
     if (put_attach(data_channel_out(link->channel), &frame) != 0)
         return -1;
     data_channel_wrote(link->channel);
@@ -251,6 +259,20 @@ static uint64_t next_handle(struct relay_link *link)
     return handle;
 }
 
+/* A reference to the home's name, or NULL with errno ENOMEM. */
+static struct blob *share_home(struct relay_link *link, struct slice home)
+{
+    if (!link->last_home || !slice_equal(blob_slice(link->last_home), home)) {
+        struct blob *name = blob_new(home);
+        if (!name)
+            return NULL;
+        if (link->last_home)
+            blob_release(link->last_home);
+        link->last_home = name;
+    }
+    return blob_retain(link->last_home);
+}
+
 struct attachment *attachment_new(struct relay_link *link, enum attachment_style style,
                                   struct slice address, struct slice home,
                                   const uint64_t *confirmed, size_t confirmed_count,
@@ -258,24 +280,26 @@ struct attachment *attachment_new(struct relay_link *link, enum attachment_style
 {
     CHECK_MAGIC(link, LINK_MAGIC);
     INVARIANT(address.len <= UINT16_MAX && home.len <= UINT16_MAX, "an address beyond its limit");
-    struct attachment *attachment = calloc(1, sizeof *attachment + address.len + home.len);
+    struct attachment *attachment = calloc(1, sizeof *attachment + address.len);
     if (!attachment)
         return NULL;
+    attachment->home = share_home(link, home);
+    if (!attachment->home) {
+        free(attachment);
+        return NULL;
+    }
     attachment->magic = ATTACHMENT_MAGIC;
     attachment->style = (uint8_t)style;
     attachment->address_len = (uint16_t)address.len;
-    attachment->home_len = (uint16_t)home.len;
     attachment->handle = next_handle(link);
     attachment->since_us = clock_monotonic_us();
     attachment->confirmed = highest(confirmed, confirmed_count);
     attachment->link = link;
     attachment->events = events;
     attachment->owner = owner;
-    memcpy(attachment->text, address.data, address.len);
-    if (home.len > 0)
-        memcpy(attachment->text + address.len, home.data, home.len);
+    memcpy(attachment->address, address.data, address.len);
     if (handle_table_add(&link->attachments, &attachment->handle) != 0) {
-        free(attachment);
+        destroy_attachment(attachment);
         return NULL;
     }
     if (link->channel && announce(attachment, confirmed, confirmed_count) != 0) {
@@ -496,8 +520,10 @@ void relay_link_free(struct relay_link *link)
     ev_timer_stop(link->loop, &link->timer);
     size_t place = 0;
     for (struct attachment *attachment; (attachment = next_attachment(link, &place));)
-        free(attachment);
+        destroy_attachment(attachment);
     handle_table_free(&link->attachments);
+    if (link->last_home)
+        blob_release(link->last_home);
     struct request *request, *next_request;
     HASH_CLEAR(hh, link->requests);
     DL_FOREACH_SAFE(link->waiting, request, next_request)

@@ -79,6 +79,7 @@ static void on_stored(void *context)
 {
     struct relay *relay = context;
     relay->uncommitted = true;
+    memory_trim_note(&relay->memory_trim);
     mesh_hold(relay->mesh);
     if (relay->store->batch_is_large)
         relay_commit(relay);
@@ -138,6 +139,7 @@ static void start_watchers(struct relay *relay)
     ev_set_priority(&relay->round_end, EV_MINPRI + 1);
     relay->tick.data = relay->round_end.data = relay;
     ev_timer_start(relay->loop, &relay->tick);
+    memory_trim_init(&relay->memory_trim, relay->loop);
     delivery_start(relay);
 }
 
@@ -152,6 +154,7 @@ struct relay *relay_new(struct ev_loop *loop, const struct settings *settings, u
         return NULL;
     }
     relay->magic = RELAY_MAGIC;
+    relay->attachments.pool.object_size = sizeof(struct attachment);
     relay->loop = loop;
     relay->settings = settings;
     relay->budget.limit = settings->limit_host_bytes;
@@ -195,6 +198,7 @@ void relay_free(struct relay *relay)
         mesh_close(relay->mesh);
     delivery_stop(relay);
     ev_timer_stop(relay->loop, &relay->tick);
+    memory_trim_stop(&relay->memory_trim);
     ev_clear_pending(relay->loop, &relay->round_end);
     relay->store->engine->close(relay->store);
     buffer_free(&relay->scratch);

@@ -4,6 +4,7 @@
 
 #include <ev.h>
 
+#include "io/memory_trim.h"
 #include "workers/relay/attachment.h"
 #include "workers/relay/mesh/mesh.h"
 #include "workers/relay/remote_home.h"
@@ -27,6 +28,7 @@ struct relay {
     struct mesh *mesh;
     struct buffer scratch; /* room for parts of an envelope while it is put together */
     ev_timer tick;
+    struct memory_trim memory_trim;
     ev_prepare round_end;
     bool recovered;   /* the store is ours to write */
     bool closing;     /* in good order: the last batch says so */
