@@ -17,8 +17,8 @@ enum {
     ENVELOPE_TYPE_MAX = 64       /* bytes of a type's name, so that it is forwarded unallocated */
 };
 
-/* ENVELOPE_TYPE (NAME, text): the types that msgserver sends or understands. The last two are our
- * own: requests.h between two hosts of ours. */
+/* ENVELOPE_TYPE (NAME, text): the types that msgserver sends or understands. The last three are our
+ * own, between two hosts of ours: requests.h, and envelope_pack.h. */
 #define ENVELOPE_TYPES(TYPE)                                                                       \
     TYPE(HANDSHAKE, "mmrp.handshake")                                                              \
     TYPE(SEND_ERROR, "mmrp.sendError")                                                             \
@@ -30,7 +30,8 @@ enum {
     TYPE(MESSAGEPACK, "msgServer.messagepack")                                                     \
     TYPE(HOST_GONE, "msgServer.hostGone")                                                          \
     TYPE(REQUEST, "msgserver.request")                                                             \
-    TYPE(REPLY, "msgserver.reply")
+    TYPE(REPLY, "msgserver.reply")                                                                 \
+    TYPE(PACK, "msgserver.pack")
 
 #define ENVELOPE_TYPE_ENUM(NAME, text) ENVELOPE_##NAME,
 enum envelope_type { ENVELOPE_UNKNOWN, ENVELOPE_TYPES(ENVELOPE_TYPE_ENUM) ENVELOPE_TYPE_COUNT };
