@@ -148,7 +148,6 @@ static int throw_rest_away(void *socket, bool more)
 int multipart_receive(struct multipart *in, void *socket)
 {
     multipart_clear(in);
-    zmq_watcher_used(socket);
     bool more = true;
     while (more) {
         if (in->count == ENVELOPE_FRAMES_MAX + 1) { /* + 1: the ROUTER's first frame */

@@ -34,7 +34,8 @@ void multipart_clear(struct multipart *multipart);
 void multipart_free(struct multipart *multipart);
 
 /* Reads one whole message into `in`, which is cleared before. Returns 1, or 0 when none waits, or
- * -1 with errno (ENOMEM: the message was thrown away). Never blocks. */
+ * -1 with errno (ENOMEM: the message was thrown away). Never blocks. Outside of the socket's
+ * on_ready(), zmq_watcher_used() must be told. */
 int multipart_receive(struct multipart *in, void *socket);
 
 /* Fills `slices`. Returns 0, or -1 with errno ENOMEM. */

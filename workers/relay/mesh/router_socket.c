@@ -9,16 +9,20 @@
 #include "workers/relay/mesh/router_monitor.h"
 #include "workers/relay/mesh/zmq_watcher.h"
 
-enum { RECEIVED_PER_ROUND = 128 };
+enum { RECEIVED_PER_ROUND = 128, RECEIVED_BYTES_PER_ROUND = 128 << 10 };
 
 struct router_socket {
     zsock_t *sock;
+    void *socket; /* its handle */
     struct zmq_watcher watcher;
     struct router_monitor monitor;
     ev_timer settled;
     double settle_again; /* not before; by ev_now() */
     struct ev_loop *loop;
     struct multipart in;
+    size_t reads;    /* frames, since libzmq looked what became of its connections */
+    size_t expected; /* frames of the next message at most, by those before */
+    bool has_curve;
     router_received *on_received;
     void *context;
     uint16_t port;
@@ -26,18 +30,41 @@ struct router_socket {
 
 /* What the ZAP handler said of the connection by which the message came: every frame has it but the
  * first, which the ROUTER made. */
-static struct slice user_id_of(const struct multipart *in)
+static struct slice user_id_of(const struct router_socket *router)
 {
-    return slice_from_string(in->count > 1 ? zmq_msg_gets(&in->frames[1], "User-Id") : NULL);
+    const struct multipart *in = &router->in;
+    return slice_from_string(
+        router->has_curve && in->count > 1 ? zmq_msg_gets(&in->frames[1], "User-Id") : NULL);
 }
 
 /* libzmq 4.3 confuses its connections when one ends while a multipart of another is being read
  * (fq_t::pipe_terminated): it aborts, or frames of two get into one message. Ends that come from
  * the other side are ones that were read up to; but when a new connection takes the identity of one
  * that is still there, the old one ends in the midst of all. libzmq finds that out whenever
- * ZMQ_EVENTS is asked, and else every 100 frames. So it is asked between two messages; and after a
+ * ZMQ_EVENTS is asked, and else with every 100th frame that is read. So it is asked before the
+ * message in which that frame may be (each time costs as much as the reading); and after a
  * connection was made nothing is read until that must be over. */
 static const double SETTLE_S = 0.002, SETTLE_INTERVAL_S = 0.02;
+enum { READS_PER_LOOK = 100, READS_UNKNOWN = READS_PER_LOOK };
+
+static bool may_look_within(const struct router_socket *router)
+{
+    return router->reads + router->expected >= READS_PER_LOOK;
+}
+
+/* `rc`: of multipart_receive(). It looks too when there is nothing to be read. */
+static void count_reads(struct router_socket *router, int rc)
+{
+    size_t count = router->in.count;
+    if (rc == 0)
+        router->reads = 0;
+    else if (rc < 0 || router->in.overlong || router->reads == READS_UNKNOWN)
+        router->reads = READS_UNKNOWN; /* until there is nothing to be read */
+    else
+        router->reads = (router->reads + count) % READS_PER_LOOK;
+    if (rc > 0)
+        router->expected = count >= router->expected ? count : router->expected - 1;
+}
 
 static void let_ended_connections_go(const struct router_socket *router)
 {
@@ -72,15 +99,23 @@ static void on_ready(void *context, int events)
 {
     (void)events;
     struct router_socket *router = context;
-    for (int i = 0; i < RECEIVED_PER_ROUND && !must_settle(router); i++) {
-        let_ended_connections_go(router);
-        int rc = multipart_receive(&router->in, sockets_handle(router->sock));
+    size_t bytes = 0;
+    for (int i = 0; i < RECEIVED_PER_ROUND && bytes < RECEIVED_BYTES_PER_ROUND; i++) {
+        if (may_look_within(router)) {
+            if (must_settle(router))
+                break;
+            let_ended_connections_go(router);
+        }
+        int rc = multipart_receive(&router->in, router->socket);
+        int error = errno;
+        count_reads(router, rc);
         if (rc == 0)
             break;
         if (rc < 0)
-            LOG_ERROR("mesh-read-failed", "why=\"%s\"", zmq_strerror(errno));
+            LOG_ERROR("mesh-read-failed", "why=\"%s\"", zmq_strerror(error));
         else
-            router->on_received(router->context, &router->in, user_id_of(&router->in));
+            router->on_received(router->context, &router->in, user_id_of(router));
+        bytes += router->in.bytes;
     }
     multipart_clear(&router->in);
 }
@@ -115,7 +150,9 @@ struct router_socket *router_socket_open(struct ev_loop *loop, const struct rout
         router->loop = loop;
         ev_timer_init(&router->settled, on_settled, SETTLE_S, 0.);
         router->settled.data = router;
+        router->has_curve = options->own != NULL;
         router->sock = sockets_router(options->frame_bytes_max, options->own);
+        router->socket = router->sock ? sockets_handle(router->sock) : NULL;
     }
     if (router && router->sock &&
         router_monitor_start(&router->monitor, loop, router->sock,

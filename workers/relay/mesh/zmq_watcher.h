@@ -38,7 +38,7 @@ void zmq_watcher_want(struct zmq_watcher *watcher, int events);
 void zmq_watcher_stop(struct zmq_watcher *watcher);
 
 /* Every zmq_*() call on a socket that may be watched is followed by this, or preceded by it in the
- * same callback; multipart_send() and multipart_receive() do it themselves. */
+ * same callback; multipart_send() does it itself. on_ready() needs not do it for its own socket. */
 void zmq_watcher_used(void *socket);
 
 #endif
