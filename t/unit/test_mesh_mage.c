@@ -12,7 +12,7 @@ static char text[NODE_TEXT_MAX];
 #define OUR_JSON_OF(id, version)                                                                   \
     "{\"clusterId\":\"" id "\",\"identity\":\"" id "\",\"isRelay\":true,\"isClient\":false,"       \
     "\"server\":\"msgserver\",\"software\":\"" PACKAGE_VERSION "\",\"game\":\"msgserver\","        \
-    "\"version\":\"" version "\"}"
+    "\"version\":\"" version "\",\"pack\":\"1\"}"
 #define OUR_JSON OUR_JSON_OF("A:1", "0.0.0")
 static const struct service SERVICE = {"msgserver", "0.0.0"};
 #define OUR_B_JSON OUR_JSON_OF("B:1", "0.0.0")

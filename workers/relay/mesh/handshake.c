@@ -4,16 +4,20 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "base/units.h"
+#include "codecs/envelope_pack.h"
+
 static const char SERVER[] = "msgserver";
+static const char PACK_FORM[] = "1"; /* ENVELOPE_PACK_FORM */
 
 int handshake_write(struct slice cluster_id, const struct service *service, struct buffer *json)
 {
     int len = (int)cluster_id.len;
     /* jansson keeps the order of members; MAGE's is kept byte for byte. */
-    json_t *object =
-        json_pack("{s:s#, s:s#, s:b, s:b, s:s, s:s, s:s, s:s}", "clusterId", cluster_id.data, len,
-                  "identity", cluster_id.data, len, "isRelay", 1, "isClient", 0, "server", SERVER,
-                  "software", PACKAGE_VERSION, "game", service->game, "version", service->version);
+    json_t *object = json_pack("{s:s#, s:s#, s:b, s:b, s:s, s:s, s:s, s:s, s:s}", "clusterId",
+                               cluster_id.data, len, "identity", cluster_id.data, len, "isRelay", 1,
+                               "isClient", 0, "server", SERVER, "software", PACKAGE_VERSION, "game",
+                               service->game, "version", service->version, "pack", PACK_FORM);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     int rc = text ? buffer_append_string(json, text) : -1;
@@ -48,6 +52,7 @@ static int read_members(const json_t *object, const struct service *service,
     const char *cluster_id = text_member(object, "clusterId");
     const char *identity = text_member(object, "identity");
     const char *server = text_member(object, "server");
+    uint64_t form;
     const json_t *is_relay = json_object_get(object, "isRelay");
     if (!cluster_id || !identity || !json_is_boolean(is_relay) ||
         !cluster_id_is_valid(slice_from_string(cluster_id)))
@@ -56,6 +61,9 @@ static int read_members(const json_t *object, const struct service *service,
     handshake->is_msgserver = server && strcmp(server, SERVER) == 0;
     handshake->is_foreign = differs(text_member(object, "game"), service->game) ||
                             differs(text_member(object, "version"), service->version);
+    handshake->reads_packs =
+        parse_u64(slice_from_string(text_member(object, "pack")), &form) == 0 &&
+        form >= ENVELOPE_PACK_FORM;
     copy_printable(handshake->software, text_member(object, "software"));
     if (handshake->is_relay && strcmp(cluster_id, identity) != 0)
         return -1;

@@ -1,8 +1,9 @@
 /* The JSON of a handshake (MMRP fact; from "server" on it is ours, and MAGE ignores it):
  *   {"clusterId":"B","identity":"B","isRelay":true,"isClient":false,
- *    "server":"msgserver","software":"0.1.0","game":"my-game","version":"1.2.3"}
+ *    "server":"msgserver","software":"0.1.0","game":"my-game","version":"1.2.3","pack":"1"}
  * "server" says that msgserver.request is answered; "game" and "version", as discovery has them,
- * keep two versions apart that one address had in turn. */
+ * keep two versions apart that one address had in turn; "pack" is the newest form of packed
+ * envelopes that is read, as all older ones are (codecs/envelope_pack.h). */
 #ifndef MSGSERVER_RELAY_MESH_HANDSHAKE_H
 #define MSGSERVER_RELAY_MESH_HANDSHAKE_H
 
@@ -26,6 +27,7 @@ struct handshake {
     bool is_relay;                             /* and not a client */
     bool is_msgserver;                         /* answers msgserver.request */
     bool is_foreign;                           /* of another game or version */
+    bool reads_packs;                          /* that we write */
 };
 
 /* Appends the handshake of a relay of ours. Returns 0, or -1 with errno ENOMEM. */

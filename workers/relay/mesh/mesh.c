@@ -19,7 +19,10 @@ static const double SILENCE_LOOK_S = 10.0;
 
 struct peer *mesh_find_peer(const struct mesh *mesh, struct slice id)
 {
-    struct peer *peer = NULL;
+    struct peer *peer = mesh->heard_last;
+    if (peer && slice_equal(peer_id(peer), id))
+        return peer;
+    peer = NULL;
     if (id.len > 0)
         HASH_FIND(hh, mesh->peers, id.data, id.len, peer);
     return peer;
@@ -101,7 +104,7 @@ static void on_reaper(struct ev_loop *loop, ev_prepare *prepare, int events)
     mesh_reap(prepare->data);
 }
 
-static void on_released(struct ev_loop *loop, ev_prepare *prepare, int events)
+static void on_round_end(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     (void)loop;
     (void)events;
@@ -131,6 +134,8 @@ static void on_peer_change(void *context, struct peer *peer, enum peer_state bef
     bool up = peer->state == PEER_UP;
     if (peer->state == PEER_GONE) {
         HASH_DEL(mesh->peers, peer);
+        if (mesh->heard_last == peer)
+            mesh->heard_last = NULL;
         peer->next_gone = mesh->gone;
         mesh->gone = peer;
         ev_prepare_start(mesh->loop, &mesh->reaper);
@@ -157,9 +162,16 @@ static void on_peer_received(void *context, struct peer *peer, struct multipart 
     routing_from_peer(context, peer, in);
 }
 
-static void on_peer_undelivered(void *context, struct multipart *multipart)
+static void on_peer_undelivered(void *context, const struct peer *peer, struct multipart *multipart)
 {
-    routing_undelivered(context, multipart);
+    routing_undelivered(context, peer, multipart);
+}
+
+/* Before the loop blocks, and not at once: more may follow in this round. */
+static void on_peer_packed(void *context)
+{
+    struct mesh *mesh = context;
+    ev_feed_event(mesh->loop, &mesh->round_end, EV_PREPARE);
 }
 
 static void on_router_received(void *context, struct multipart *in, struct slice user_id)
@@ -240,10 +252,10 @@ struct mesh *mesh_open(struct ev_loop *loop, const struct settings *settings, ui
     mesh->handlers = handlers;
     mesh->context = context;
     ev_prepare_init(&mesh->reaper, on_reaper);
-    ev_prepare_init(&mesh->released, on_released);
-    ev_set_priority(&mesh->released, EV_MINPRI);
+    ev_prepare_init(&mesh->round_end, on_round_end);
+    ev_set_priority(&mesh->round_end, EV_MINPRI);
     ev_timer_init(&mesh->silence, on_silence, SILENCE_LOOK_S, SILENCE_LOOK_S);
-    mesh->reaper.data = mesh->released.data = mesh->silence.data = mesh;
+    mesh->reaper.data = mesh->round_end.data = mesh->silence.data = mesh;
     if ((settings->mmrp_port && open_sockets(mesh, settings, bound_port, why, why_room) != 0) ||
         name_ourselves(mesh, settings, why, why_room) != 0) {
         mesh_close(mesh);
@@ -263,6 +275,7 @@ struct mesh *mesh_open(struct ev_loop *loop, const struct settings *settings, ui
         .on_received = on_peer_received,
         .on_change = on_peer_change,
         .on_undelivered = on_peer_undelivered,
+        .on_packed = on_peer_packed,
         .on_writable = on_peer_writable,
         .mesh = mesh};
     return mesh;
@@ -274,18 +287,22 @@ void mesh_close(struct mesh *mesh)
         return;
     INVARIANT(mesh->magic == MESH_MAGIC && mesh->in_handlers == 0,
               "mesh_close() inside a handler of the mesh");
-    ev_clear_pending(mesh->loop, &mesh->released);
+    ev_clear_pending(mesh->loop, &mesh->round_end);
     ev_timer_stop(mesh->loop, &mesh->silence);
     mesh_reap(mesh);
+    mesh->heard_last = NULL;
     for (struct peer *peer = mesh->peers, *next; peer; peer = next) {
         next = peer->hh.next;
         HASH_DEL(mesh->peers, peer);
+        peer_send_last(peer);
         peer_free(peer);
     }
     mesh_forget_foreigners(mesh);
     router_socket_close(mesh->router);
     curve_close(mesh);
     buffer_free(&mesh->handshake);
+    buffer_free(&mesh->shared.spare);
+    frame_list_free(&mesh->unpacked);
     free((char *)mesh->service.game);
     free((char *)mesh->service.version);
     mesh->magic = 0;
@@ -350,7 +367,7 @@ void mesh_release(struct mesh *mesh)
 {
     mesh->shared.holding = false;
     if (mesh->peers)
-        ev_feed_event(mesh->loop, &mesh->released, EV_PREPARE);
+        ev_feed_event(mesh->loop, &mesh->round_end, EV_PREPARE);
 }
 
 struct mesh_counters mesh_counters(const struct mesh *mesh)

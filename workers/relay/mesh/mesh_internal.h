@@ -3,6 +3,7 @@
 #define MSGSERVER_RELAY_MESH_MESH_INTERNAL_H
 
 #include "base/log.h"
+#include "codecs/envelope_pack.h"
 #include "workers/relay/mesh/mesh_keys.h"
 #include "workers/relay/mesh/peer.h"
 #include "workers/relay/mesh/router_socket.h"
@@ -37,12 +38,14 @@ struct mesh {
     struct zap *zap;
 
     struct peer *peers;           /* uthash, by ID */
+    struct peer *heard_last;      /* the one that is looked for most; NULL: none */
     struct foreigner *foreigners; /* uthash, by ID */
     struct peer *gone;            /* linked by next_gone: freed by the reaper */
     ev_prepare reaper;
-    ev_timer silence;    /* looks for unannounced peers that are silent */
-    ev_prepare released; /* never started: fed by mesh_release() */
+    ev_timer silence;     /* looks for unannounced peers that are silent */
+    ev_prepare round_end; /* never started: fed when outboxes are to be flushed in this round */
     struct peer_context shared;
+    struct frame_list unpacked; /* the envelope of a pack that is being handled */
     struct mesh_counters counters;
     unsigned in_handlers; /* callbacks of ours that run: nothing may be freed */
 

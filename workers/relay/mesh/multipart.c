@@ -85,6 +85,49 @@ struct multipart *multipart_readdressed(const struct multipart *original, struct
     return m;
 }
 
+struct multipart *multipart_new_pack(struct buffer *spare)
+{
+    struct multipart *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->pack = *spare;
+    *spare = (struct buffer){0};
+    buffer_clear(&m->pack);
+    return m;
+}
+
+int multipart_seal(struct multipart *m, struct slice to, struct buffer *spare)
+{
+    if (m->packed == 0 || m->count > 0)
+        return 0;
+    struct slice pack = buffer_slice(&m->pack);
+    struct envelope envelope = {.route = {to},
+                                .route_len = 1,
+                                .messages = &pack,
+                                .message_count = 1,
+                                .type = ENVELOPE_PACK};
+    size_t bytes = m->bytes;
+    int result = envelope_emit(&envelope, 0, add_emitted, m);
+    if (result != 0)
+        multipart_clear(m);
+    m->bytes = bytes; /* what its outbox counted */
+    if (result != 0)
+        return -1;
+    buffer_free(spare);
+    *spare = m->pack;
+    m->pack = (struct buffer){0};
+    return 0;
+}
+
+struct slice multipart_pack_bytes(const struct multipart *m)
+{
+    enum { PACK_FRAME = 2 }; /* to | <> | pack | … */
+    if (m->count == 0)
+        return buffer_slice(&m->pack);
+    zmq_msg_t *frame = &m->frames[PACK_FRAME];
+    return slice_of(zmq_msg_data(frame), zmq_msg_size(frame));
+}
+
 int multipart_readdress(struct multipart *m, struct slice first)
 {
     zmq_msg_t frame;
@@ -115,6 +158,7 @@ void multipart_free(struct multipart *m)
     if (!m)
         return;
     multipart_clear(m);
+    buffer_free(&m->pack);
     free(m->frames);
     free(m->slices);
     free(m);

@@ -15,9 +15,11 @@ struct multipart {
     struct slice *slices; /* views of the frames, after multipart_view() */
     size_t count;
     size_t capacity;
-    size_t bytes;  /* of all frames */
-    bool retried;  /* a socket did not take it at once */
-    bool overlong; /* more than ENVELOPE_FRAMES_MAX came: the rest was thrown away */
+    size_t bytes;       /* of all frames */
+    size_t packed;      /* envelopes in a pack; 0: it is none, but one envelope */
+    struct buffer pack; /* until it is sealed: then it is the frames */
+    bool retried;       /* a socket did not take it at once */
+    bool overlong;      /* more than ENVELOPE_FRAMES_MAX came: the rest was thrown away */
 };
 
 struct multipart *multipart_from_envelope(const struct envelope *envelope);
@@ -27,6 +29,19 @@ struct multipart *multipart_readdressed(const struct multipart *original, struct
 /* Puts `first` in the place of the first frame; `bytes` stays what its outbox counted. Returns 0,
  * or -1 with errno ENOMEM. */
 int multipart_readdress(struct multipart *multipart, struct slice first);
+
+/* An empty pack (codecs/envelope_pack.h), which takes the memory of `spare`. NULL with errno
+ * ENOMEM. */
+struct multipart *multipart_new_pack(struct buffer *spare);
+/* Makes the frames of a pack for the peer `to`, and gives its memory back to `spare`; nothing to do
+ * for what has frames. Returns 0, or -1 with errno ENOMEM. */
+int multipart_seal(struct multipart *multipart, struct slice to, struct buffer *spare);
+/* What was packed, sealed or not. */
+struct slice multipart_pack_bytes(const struct multipart *multipart);
+static inline size_t multipart_envelopes(const struct multipart *multipart)
+{
+    return multipart->packed > 0 ? multipart->packed : 1;
+}
 
 /* Closes the frames; memory of a usual size is kept for the next message. */
 void multipart_clear(struct multipart *multipart);

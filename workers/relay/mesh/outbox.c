@@ -1,16 +1,65 @@
 #include "workers/relay/mesh/outbox.h"
 
+#include <errno.h>
+
 #include "base/table.h"
+#include "codecs/envelope_pack.h"
+
+static bool has_room(const struct outbox *outbox, size_t bytes)
+{
+    return outbox->count == 0 ||
+           (outbox->count < OUTBOX_COUNT_MAX && outbox->bytes + bytes <= OUTBOX_BYTES_MAX);
+}
 
 bool outbox_add(struct outbox *outbox, struct multipart *multipart)
 {
-    if (outbox->count > 0 &&
-        (outbox->count >= OUTBOX_COUNT_MAX || outbox->bytes + multipart->bytes > OUTBOX_BYTES_MAX))
+    if (!has_room(outbox, multipart->bytes))
         return false;
     DL_APPEND(outbox->first, multipart);
     outbox->count++;
     outbox->bytes += multipart->bytes;
     return true;
+}
+
+static struct multipart *last_of(const struct outbox *outbox)
+{
+    return outbox->first ? outbox->first->prev : NULL; /* utlist */
+}
+
+static bool takes_more(const struct multipart *multipart)
+{
+    return multipart->packed > 0 && multipart->count == 0 && multipart->bytes < ENVELOPE_PACK_BYTES;
+}
+
+int outbox_pack(struct outbox *outbox, const struct envelope *envelope, struct buffer *spare)
+{
+    size_t bytes = envelope_pack_len(envelope, 1);
+    struct multipart *last = last_of(outbox), *pack = last;
+    if (!has_room(outbox, bytes)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (!last || !takes_more(last))
+        pack = multipart_new_pack(spare);
+    if (!pack || envelope_pack_put(&pack->pack, envelope, 1) != 0) {
+        if (pack != last)
+            multipart_free(pack);
+        errno = ENOMEM;
+        return -1;
+    }
+    if (pack != last)
+        DL_APPEND(outbox->first, pack);
+    pack->packed++;
+    pack->bytes += bytes;
+    outbox->count++;
+    outbox->bytes += bytes;
+    return 0;
+}
+
+bool outbox_has_full_pack(const struct outbox *outbox)
+{
+    const struct multipart *last = last_of(outbox);
+    return last && last->packed > 0 && !takes_more(last);
 }
 
 struct multipart *outbox_take(struct outbox *outbox)
@@ -19,7 +68,7 @@ struct multipart *outbox_take(struct outbox *outbox)
     if (!multipart)
         return NULL;
     DL_DELETE(outbox->first, multipart);
-    outbox->count--;
+    outbox->count -= multipart_envelopes(multipart);
     outbox->bytes -= multipart->bytes;
     return multipart;
 }

@@ -14,6 +14,7 @@
 
 enum {
     RECEIVED_PER_ROUND = 64,
+    RECEIVED_BYTES_PER_ROUND = 128 << 10,
     HANDSHAKE_ATTEMPTS = 100 /* MMRP fact */
 };
 
@@ -176,6 +177,7 @@ void peer_answered(struct peer *peer, const struct handshake *handshake)
         return;
     }
     bool changed = learn(peer, handshake);
+    peer->reads_packs = handshake->is_msgserver && handshake->reads_packs;
     if (peer->is_msgserver && !peer->dealer_is_private) {
         reopen_soon(peer);
         return;
@@ -212,7 +214,8 @@ void peer_misplaced(struct peer *peer)
 static void read_dealer(struct peer *peer)
 {
     struct multipart in = {0};
-    for (int i = 0; i < RECEIVED_PER_ROUND; i++) {
+    size_t bytes = 0;
+    for (int i = 0; i < RECEIVED_PER_ROUND && bytes < RECEIVED_BYTES_PER_ROUND; i++) {
         int rc = multipart_receive(&in, sockets_handle(peer->dealer));
         if (rc == 0)
             break;
@@ -220,6 +223,7 @@ static void read_dealer(struct peer *peer)
             LOG_ERROR("peer-read-failed", "peer=%s why=\"%s\"", peer->id, zmq_strerror(errno));
         else
             peer->shared->on_received(peer->shared->mesh, peer, &in);
+        bytes += in.bytes;
     }
     multipart_clear(&in);
     free(in.frames);
@@ -283,6 +287,8 @@ static int open_dealer(struct peer *peer)
         sockets_dealer(peer->dealer_is_private ? slice_from_string(identity) : shared->own_id,
                        shared->frame_bytes_max, shared->own, peer->key);
     if (peer->dealer &&
+        (!peer->dealer_is_private ||
+         sockets_set_send_high_water(peer->dealer, MESH_PACKS_HIGH_WATER) == 0) &&
         peer_monitor_start(&peer->monitor, shared->loop, peer->dealer, on_link, peer) == 0 &&
         zmq_watcher_start(&peer->watcher, shared->loop, sockets_handle(peer->dealer),
                           on_dealer_ready, peer) == 0 &&
@@ -391,7 +397,7 @@ static void enter_linked(struct peer *peer)
 {
     peer->handshake_attempts = 0;
     peer->handshake_sent = false;
-    peer->answered = false;
+    peer->answered = peer->reads_packs = false;
     if (peer->refused) /* it was taken after all */
         ev_timer_stop(peer->shared->loop, &peer->reopening);
     peer->refused = false;
@@ -472,7 +478,7 @@ void peer_replaced(struct peer *peer)
     change_state(peer, PEER_LOST);
 }
 
-struct peer *peer_new(const struct peer_context *shared, struct slice id)
+struct peer *peer_new(struct peer_context *shared, struct slice id)
 {
     INVARIANT(id.len <= CLUSTER_ID_MAX, "a cluster ID is too long");
     struct peer *peer = calloc(1, sizeof *peer);

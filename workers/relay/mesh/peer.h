@@ -60,7 +60,8 @@ struct peer_context {
     void *router; /* for peers that our DEALER does not reach; NULL: nothing leaves by it */
     const struct curve_pair *own; /* NULL: CURVE is off, and `keys` NULL too */
     const struct mesh_keys *keys;
-    bool holding; /* nothing leaves an outbox */
+    bool holding;        /* nothing leaves an outbox */
+    struct buffer spare; /* memory for the next pack */
     struct mesh_counters *counters;
 
     /* `in`: the frames after the sender's, which is the peer. */
@@ -68,8 +69,10 @@ struct peer_context {
     /* After every change of state; and while up, when is_msgserver changed, or when a host of ours
      * connected to us anew. A peer that is GONE is to be freed later, not inside the call. */
     void (*on_change)(void *mesh, struct peer *peer, enum peer_state before);
-    /* Accepted by peer_send(), and now given up; freed after the call. */
-    void (*on_undelivered)(void *mesh, struct multipart *multipart);
+    /* Accepted by peer_send() or peer_pack(), and now given up; freed after the call. */
+    void (*on_undelivered)(void *mesh, const struct peer *peer, struct multipart *multipart);
+    /* Something was packed: peer_flush() is due before the loop blocks. */
+    void (*on_packed)(void *mesh);
     /* Takes more, after peer_send() said EAGAIN. */
     void (*on_writable)(void *mesh, struct peer *peer);
     void *mesh;
@@ -78,7 +81,7 @@ struct peer_context {
 struct peer {
     UT_hash_handle hh; /* by id */
     struct peer *next_gone;
-    const struct peer_context *shared;
+    struct peer_context *shared;
     char id[CLUSTER_ID_MAX + 1];
     char uri[PEER_URI_MAX + 1]; /* empty while unannounced */
     char key[CURVE_KEY_ROOM];   /* its public one, as announced; empty: it speaks no CURVE */
@@ -92,6 +95,7 @@ struct peer {
     bool answered;      /* its handshake came by our connection, since that was made */
     bool awaits_answer; /* it said by its own connection that it is another kind than we thought */
     bool is_msgserver;
+    bool reads_packs;    /* as its answer said, to the connection there is */
     bool refused;        /* the other side ended our handshake: libzmq may not try again */
     bool refused_sender; /* peer_send() said EAGAIN: on_writable is due */
     bool by_router;      /* how the outbox leaves */
@@ -121,9 +125,12 @@ struct peer {
 
 /* Counts for the peer and for the mesh. */
 #define PEER_COUNT(peer, name) ((peer)->counters.name++, (peer)->shared->counters->name++)
+#define PEER_COUNT_ENVELOPES(peer, name, multipart)                                                \
+    ((peer)->counters.name += multipart_envelopes(multipart),                                      \
+     (peer)->shared->counters->name += multipart_envelopes(multipart))
 
 /* `id` is a valid cluster ID. Returns NULL with errno ENOMEM. */
-struct peer *peer_new(const struct peer_context *shared, struct slice id);
+struct peer *peer_new(struct peer_context *shared, struct slice id);
 /* Closes its socket and drops its outbox without a word. Not inside its callbacks. */
 void peer_free(struct peer *peer);
 
@@ -159,7 +166,16 @@ void peer_misplaced(struct peer *peer);
  * up, else by the ROUTER if the peer's own DEALER is connected there. While all is held, whatever
  * is taken waits in the outbox. */
 int peer_send(struct peer *peer, struct multipart *multipart);
+/* Whether it takes envelopes by peer_pack(): it said that it reads packs, and all that waits for it
+ * leaves by our connection. */
+bool peer_takes_packs(const struct peer *peer);
+/* Takes an envelope whose first hop is the peer and returns 0: it waits in the outbox until
+ * peer_flush(), or until a pack is full. Or -1 with errno EAGAIN (outbox full) or ENOMEM. Calls
+ * nothing but on_packed(). */
+int peer_pack(struct peer *peer, const struct envelope *envelope);
 /* Sends what waits, unless all is held. */
 void peer_flush(struct peer *peer);
+/* The same before peer_free(), by our connection alone, and without a word to anybody. */
+void peer_send_last(struct peer *peer);
 
 #endif

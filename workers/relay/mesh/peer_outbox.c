@@ -18,6 +18,8 @@ static void *outgoing_socket(const struct peer *peer)
 /* Never blocks. What leaves by the ROUTER is for the connection that the peer made. */
 static enum multipart_sent send_now(struct peer *peer, struct multipart *multipart)
 {
+    if (multipart_seal(multipart, peer_id(peer), &peer->shared->spare) != 0)
+        return MULTIPART_BLOCKED;
     if (peer->by_router && peer->identity[0] &&
         multipart_readdress(multipart, slice_from_string(peer->identity)) != 0)
         return MULTIPART_BLOCKED;
@@ -43,8 +45,8 @@ void peer_outbox_fail(struct peer *peer)
     watch_outbox(peer);
     struct multipart *multipart;
     while ((multipart = outbox_take(&failed)) != NULL) {
-        PEER_COUNT(peer, lost);
-        peer->shared->on_undelivered(peer->shared->mesh, multipart);
+        PEER_COUNT_ENVELOPES(peer, lost, multipart);
+        peer->shared->on_undelivered(peer->shared->mesh, peer, multipart);
         multipart_free(multipart);
     }
 }
@@ -60,28 +62,37 @@ void peer_outbox_tell_writable(struct peer *peer)
 static void note_retry(struct peer *peer, struct multipart *multipart)
 {
     if (!multipart->retried)
-        PEER_COUNT(peer, retried);
+        PEER_COUNT_ENVELOPES(peer, retried, multipart);
     multipart->retried = true;
+}
+
+/* Returns whether the others may follow. */
+static bool send_first(struct peer *peer)
+{
+    struct multipart *first = peer->outbox.first;
+    switch (send_now(peer, first)) {
+    case MULTIPART_SENT:
+        PEER_COUNT_ENVELOPES(peer, sent, first);
+        break;
+    case MULTIPART_BROKEN:
+        PEER_COUNT_ENVELOPES(peer, lost, first);
+        break;
+    case MULTIPART_BLOCKED:
+        note_retry(peer, first);
+        return false;
+    case MULTIPART_UNREACHABLE:
+        peer_outbox_fail(peer);
+        return false;
+    }
+    multipart_free(outbox_take(&peer->outbox));
+    return true;
 }
 
 static void flush_outbox(struct peer *peer, size_t most)
 {
-    for (size_t i = 0; i < most && peer->outbox.first && !peer->shared->holding; i++) {
-        enum multipart_sent sent = send_now(peer, peer->outbox.first);
-        if (sent == MULTIPART_BLOCKED) {
-            note_retry(peer, peer->outbox.first);
+    for (size_t i = 0; i < most && peer->outbox.first && !peer->shared->holding; i++)
+        if (!send_first(peer))
             break;
-        }
-        if (sent == MULTIPART_UNREACHABLE) {
-            peer_outbox_fail(peer);
-            break;
-        }
-        if (sent == MULTIPART_SENT)
-            PEER_COUNT(peer, sent);
-        else
-            PEER_COUNT(peer, lost);
-        multipart_free(outbox_take(&peer->outbox));
-    }
     watch_outbox(peer);
     peer_outbox_tell_writable(peer);
 }
@@ -98,11 +109,16 @@ static void on_router_retry(struct ev_loop *loop, ev_timer *timer, int events)
     peer_outbox_go_on(timer->data);
 }
 
+static void refuse_sender(struct peer *peer)
+{
+    peer->refused_sender = true;
+    PEER_COUNT(peer, outbox_full);
+}
+
 static int put_in_outbox(struct peer *peer, struct multipart *multipart)
 {
     if (!outbox_add(&peer->outbox, multipart)) {
-        peer->refused_sender = true;
-        PEER_COUNT(peer, outbox_full);
+        refuse_sender(peer);
         errno = EAGAIN;
         return -1;
     }
@@ -135,6 +151,41 @@ int peer_send(struct peer *peer, struct multipart *multipart)
     }
     errno = EHOSTUNREACH;
     return -1;
+}
+
+bool peer_takes_packs(const struct peer *peer)
+{
+    return peer->reads_packs && peer->state == PEER_UP && !peer->foreign &&
+           (!peer->outbox.first || !peer->by_router);
+}
+
+int peer_pack(struct peer *peer, const struct envelope *envelope)
+{
+    bool was_empty = !peer->outbox.first;
+    if (outbox_pack(&peer->outbox, envelope, &peer->shared->spare) != 0) {
+        if (errno == EAGAIN)
+            refuse_sender(peer);
+        return -1;
+    }
+    peer->by_router = false;
+    if (was_empty)
+        peer->shared->on_packed(peer->shared->mesh);
+    /* What leaves by a DEALER does not fail as a whole, so nobody needs to be told. */
+    if (outbox_has_full_pack(&peer->outbox) && !peer->shared->holding) {
+        while (peer->outbox.first && send_first(peer))
+            continue;
+        watch_outbox(peer);
+    }
+    return 0;
+}
+
+void peer_send_last(struct peer *peer)
+{
+    while (peer->outbox.first && peer->state == PEER_UP && !peer->by_router &&
+           !peer->shared->holding && send_now(peer, peer->outbox.first) == MULTIPART_SENT) {
+        PEER_COUNT_ENVELOPES(peer, sent, peer->outbox.first);
+        multipart_free(outbox_take(&peer->outbox));
+    }
 }
 
 /* As much as the socket takes: its mark bounds it. */

@@ -15,6 +15,19 @@ static struct slice type_slice(enum envelope_type type)
 
 /* --- sending ------------------------------------------------------------------------- */
 
+static bool is_large(const struct envelope *envelope)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < envelope->message_count; i++)
+        bytes += envelope->messages[i].len;
+    return bytes >= ENVELOPE_PACK_ALONE_BYTES;
+}
+
+static bool may_pack(const struct peer *peer, const struct envelope *envelope)
+{
+    return peer_takes_packs(peer) && !is_large(envelope);
+}
+
 int routing_send(struct mesh *mesh, const struct envelope *envelope)
 {
     struct peer *peer = envelope->route_len > 0 ? mesh_find_peer(mesh, envelope->route[0]) : NULL;
@@ -23,6 +36,8 @@ int routing_send(struct mesh *mesh, const struct envelope *envelope)
         errno = EHOSTUNREACH;
         return -1;
     }
+    if (may_pack(peer, &tracked))
+        return peer_pack(peer, &tracked);
     struct multipart *multipart = multipart_from_envelope(&tracked);
     if (!multipart)
         return -1;
@@ -42,9 +57,17 @@ static bool is_on_return_route(const struct envelope *envelope, const struct pee
     return false;
 }
 
-static bool send_copy(struct peer *peer, const struct multipart *original)
+/* `*original` is made when it is needed first. */
+static bool send_copy(struct peer *peer, struct envelope *envelope, struct multipart **original)
 {
-    struct multipart *copy = multipart_readdressed(original, peer_id(peer));
+    envelope->route[0] = peer_id(peer);
+    if (may_pack(peer, envelope))
+        return peer_pack(peer, envelope) == 0;
+    if (!*original)
+        *original = multipart_from_envelope(envelope);
+    if (!*original)
+        return false;
+    struct multipart *copy = multipart_readdressed(*original, peer_id(peer));
     if (copy && peer_send(peer, copy) == 0)
         return true;
     multipart_free(copy);
@@ -56,14 +79,12 @@ uint32_t routing_send_to_all(struct mesh *mesh, struct envelope *envelope,
 {
     struct multipart *original = NULL;
     uint32_t sent = 0;
-    envelope->route[0] = mesh_own_id(mesh); /* a place holder: each copy gets its peer there */
-    if (envelope_track(envelope, mesh_own_id(mesh)))
-        original = multipart_from_envelope(envelope);
+    bool tracked = envelope_track(envelope, mesh_own_id(mesh));
     for (struct peer *peer = mesh->peers; peer; peer = peer->hh.next) {
         if (peer == sender || is_on_return_route(envelope, peer) ||
             (peer->state != PEER_UP && !peer->announced))
             continue;
-        if (original && peer->state == PEER_UP && send_copy(peer, original))
+        if (tracked && peer->state == PEER_UP && send_copy(peer, envelope, &original))
             sent++;
         else
             (*failed)++;
@@ -132,11 +153,34 @@ static void send_error(struct mesh *mesh, struct peer *peer, const struct envelo
     free(messages);
 }
 
-void routing_undelivered(struct mesh *mesh, struct multipart *multipart)
+static void put_hop_in_front(struct envelope *envelope, struct slice hop)
+{
+    if (envelope->route_len == ENVELOPE_ROUTE_MAX)
+        return;
+    memmove(envelope->route + 1, envelope->route, envelope->route_len++ * sizeof *envelope->route);
+    envelope->route[0] = hop;
+}
+
+static void packed_undelivered(struct mesh *mesh, const struct peer *peer, struct slice pack)
+{
+    struct frame_list frames = {0};
+    struct envelope envelope;
+    while (envelope_pack_take(&pack, &frames) > 0) {
+        if (envelope_parse(frames.frames, frames.count, &envelope) != ENVELOPE_OK)
+            continue;
+        put_hop_in_front(&envelope, peer_id(peer)); /* it was left out */
+        send_error(mesh, NULL, &envelope, EHOSTUNREACH);
+    }
+    frame_list_free(&frames);
+}
+
+void routing_undelivered(struct mesh *mesh, const struct peer *peer, struct multipart *multipart)
 {
     struct envelope envelope;
-    if (multipart_view(multipart) == 0 &&
-        envelope_parse(multipart->slices, multipart->count, &envelope) == ENVELOPE_OK)
+    if (multipart->packed > 0)
+        packed_undelivered(mesh, peer, multipart_pack_bytes(multipart));
+    else if (multipart_view(multipart) == 0 &&
+             envelope_parse(multipart->slices, multipart->count, &envelope) == ENVELOPE_OK)
         send_error(mesh, NULL, &envelope, EHOSTUNREACH);
 }
 
@@ -210,15 +254,23 @@ static void route(struct mesh *mesh, struct peer *peer, const struct envelope *e
 }
 
 /* Returns false when it is no envelope. */
-static bool parse(struct mesh *mesh, const struct sender *sender, const struct multipart *in,
-                  size_t skip, struct envelope *envelope)
+static bool parse_frames(struct mesh *mesh, const struct sender *sender, const struct slice *frames,
+                         size_t count, struct envelope *envelope)
 {
-    enum envelope_error error = ENVELOPE_TOO_MANY_FRAMES;
-    if (!in->overlong)
-        error = envelope_parse(in->slices + skip, in->count - skip, envelope);
+    enum envelope_error error = envelope_parse(frames, count, envelope);
     if (error != ENVELOPE_OK)
         routing_drop_malformed(mesh, sender, SLICE_EMPTY, envelope_error_text(error));
     return error == ENVELOPE_OK;
+}
+
+static bool parse(struct mesh *mesh, const struct sender *sender, const struct multipart *in,
+                  size_t skip, struct envelope *envelope)
+{
+    if (!in->overlong)
+        return parse_frames(mesh, sender, in->slices + skip, in->count - skip, envelope);
+    routing_drop_malformed(mesh, sender, SLICE_EMPTY,
+                           envelope_error_text(ENVELOPE_TOO_MANY_FRAMES));
+    return false;
 }
 
 /* Anybody who reaches the port can send a handshake. Who is known by that alone may concern himself
@@ -236,6 +288,51 @@ static void refuse(struct mesh *mesh, const struct sender *sender, const struct 
     routing_drop_stranger(mesh, sender, envelope->type_name);
     if (envelope->type == ENVELOPE_REQUEST)
         send_error(mesh, sender->peer, envelope, EHOSTUNREACH);
+}
+
+static void handle(struct mesh *mesh, const struct sender *sender, struct envelope *envelope)
+{
+    if (!envelope_track(envelope, sender->id))
+        routing_drop_malformed(mesh, sender, envelope->type_name, "the return route is full");
+    else if (!may_send(sender->peer, envelope->type))
+        refuse(mesh, sender, envelope);
+    else
+        route(mesh, sender->peer, envelope);
+}
+
+static void handle_packed(struct mesh *mesh, const struct sender *sender)
+{
+    struct envelope envelope;
+    if (!parse_frames(mesh, sender, mesh->unpacked.frames, mesh->unpacked.count, &envelope))
+        return;
+    envelope_consume_identity(&envelope, mesh_own_id(mesh));
+    if (envelope.type == ENVELOPE_HANDSHAKE || envelope.type == ENVELOPE_PACK)
+        routing_drop_malformed(mesh, sender, envelope.type_name, "not for a pack");
+    else
+        handle(mesh, sender, &envelope);
+}
+
+/* Packs are for one hop, and of a bounded size. What comes before a mistake is handled, as if it
+ * had come by itself. */
+static void unpack(struct mesh *mesh, const struct sender *sender, const struct envelope *envelope)
+{
+    struct slice pack = envelope->message_count == 1 ? envelope->messages[0] : SLICE_EMPTY;
+    if (envelope->route_len > 0 || pack.len == 0 || pack.len > ENVELOPE_PACK_BYTES_MAX) {
+        routing_drop_malformed(mesh, sender, envelope->type_name, "a pack that is none");
+        return;
+    }
+    int taken = 0;
+    for (size_t i = 0; i < ENVELOPE_PACK_COUNT_MAX; i++) {
+        taken = envelope_pack_take(&pack, &mesh->unpacked);
+        if (taken <= 0)
+            break;
+        handle_packed(mesh, sender);
+    }
+    if (taken < 0 && errno == ENOMEM)
+        LOG_ERROR("mesh-read-failed", "why=\"out of memory\"");
+    else if (taken != 0 && pack.len > 0)
+        routing_drop_malformed(mesh, sender, envelope->type_name,
+                               taken < 0 ? "a broken pack" : "too many envelopes in a pack");
 }
 
 void routing_from_router(struct mesh *mesh, struct multipart *in)
@@ -262,13 +359,12 @@ void routing_from_router(struct mesh *mesh, struct multipart *in)
         routing_drop_stranger(mesh, &sender, envelope.type_name);
         return;
     }
+    mesh->heard_last = sender.peer;
     peer_heard(sender.peer);
-    if (!envelope_track(&envelope, sender.id))
-        routing_drop_malformed(mesh, &sender, envelope.type_name, "the return route is full");
-    else if (!may_send(sender.peer, envelope.type))
-        refuse(mesh, &sender, &envelope);
+    if (envelope.type == ENVELOPE_PACK)
+        unpack(mesh, &sender, &envelope);
     else
-        route(mesh, sender.peer, &envelope);
+        handle(mesh, &sender, &envelope);
 }
 
 /* An honest peer put its identity on the return route already: what is kept under the first hop,
@@ -287,12 +383,10 @@ void routing_from_peer(struct mesh *mesh, struct peer *peer, struct multipart *i
     if (introductions_from_peer(mesh, &sender, &envelope))
         return;
     peer_heard(peer);
-    if (!envelope_track(&envelope, sender.id))
-        routing_drop_malformed(mesh, &sender, envelope.type_name, "the return route is full");
-    else if (!may_send(peer, envelope.type))
-        refuse(mesh, &sender, &envelope);
+    if (envelope.type == ENVELOPE_PACK)
+        unpack(mesh, &sender, &envelope);
     else
-        route(mesh, peer, &envelope);
+        handle(mesh, &sender, &envelope);
 }
 
 void mesh_complain(struct mesh *mesh, struct slice sender, const struct envelope *envelope,

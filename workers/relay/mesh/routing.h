@@ -8,9 +8,9 @@
 void routing_from_router(struct mesh *mesh, struct multipart *in);
 /* A multipart came by the DEALER of `peer`. */
 void routing_from_peer(struct mesh *mesh, struct peer *peer, struct multipart *in);
-/* An envelope that was queued for a peer and did not reach it goes back, if it has a return route.
+/* Envelopes that were queued for a peer and did not reach it go back, if they have a return route.
  */
-void routing_undelivered(struct mesh *mesh, struct multipart *multipart);
+void routing_undelivered(struct mesh *mesh, const struct peer *peer, struct multipart *multipart);
 
 /* Who sent what arrived. */
 struct sender {

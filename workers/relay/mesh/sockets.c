@@ -148,6 +148,11 @@ zsock_t *sockets_dealer(struct slice identity, int64_t frame_bytes_max,
                    sock);
 }
 
+int sockets_set_send_high_water(zsock_t *sock, int messages)
+{
+    return set_number(zsock_resolve(sock), ZMQ_SNDHWM, messages) ? 0 : -1;
+}
+
 zsock_t *sockets_zap(void)
 {
     zsock_t *sock = zsock_new(ZMQ_ROUTER);

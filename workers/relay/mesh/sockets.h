@@ -12,6 +12,7 @@ typedef struct _zsock_t zsock_t;
 enum {
     MESH_HEARTBEAT_TTL_MS = 6000, /* a silent peer is given up after this time, on both sides */
     MESH_HIGH_WATER = 1000,       /* messages, each way; what is more waits in the outbox */
+    MESH_PACKS_HIGH_WATER = 256,  /* messages to a host of ours, which may be packs of 16 KiB */
     /* Three for each peer. libzmq holds 12 bytes ready for each that there may be. */
     MESH_SOCKETS_MAX = 16384,
 };
@@ -34,6 +35,8 @@ void sockets_prepare(void);
 zsock_t *sockets_router(int64_t frame_bytes_max, const struct curve_pair *own);
 zsock_t *sockets_dealer(struct slice identity, int64_t frame_bytes_max,
                         const struct curve_pair *own, const char *peer_key);
+/* Before it connects: libzmq can get stuck when the mark of a connection is lowered. */
+int sockets_set_send_high_water(zsock_t *sock, int messages);
 /* Bound where libzmq looks for the ZAP handler of this process. */
 zsock_t *sockets_zap(void);
 /* The reading end of zmq_socket_monitor(3). */
