@@ -370,11 +370,10 @@ static unsigned broadcast(const char *text, enum outcome begins)
     struct acceptance acceptance;
     unsigned queued = 0;
     struct blob *body = message_body_new(&registry, slice_from_string(text));
-    ck_assert_int_eq(broadcast_begin(&registry, &broadcast, body, HASH_COUNT(registry.sessions)),
-                     begins);
-    for (struct session *session = registry.sessions; session && begins == OUTCOME_QUEUED;
-         session = session->hh.next)
-        queued += broadcast_accept(&registry, session, &acceptance) == OUTCOME_QUEUED;
+    ck_assert_int_eq(broadcast_begin(&registry, &broadcast, body, registry.sessions.count), begins);
+    for (uint32_t i = 0; i < registry.sessions.count && begins == OUTCOME_QUEUED; i++)
+        queued +=
+            broadcast_accept(&registry, session_at(&registry, i), &acceptance) == OUTCOME_QUEUED;
     if (begins == OUTCOME_QUEUED)
         broadcast_end(&registry);
     budget_release_body(&budget, body);
