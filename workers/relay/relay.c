@@ -78,13 +78,14 @@ static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 static void on_stored(void *context)
 {
     struct relay *relay = context;
-    relay->uncommitted = true;
     memory_trim_note(&relay->memory_trim);
-    mesh_hold(relay->mesh);
+    if (!relay->uncommitted) {
+        relay->uncommitted = true;
+        mesh_hold(relay->mesh);
+        ev_feed_event(relay->loop, &relay->round_end, EV_PREPARE);
+    }
     if (relay->store->batch_is_large)
         relay_commit(relay);
-    else
-        ev_feed_event(relay->loop, &relay->round_end, EV_PREPARE);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
