@@ -12,6 +12,7 @@ static void lmdb_close(struct store *base)
 {
     struct lmdb_store *store = lmdb_of(base);
     lmdb_abort_batch(store);
+    lmdb_counts_stop(store);
     lmdb_store_close_file(store);
     store_directory_close(&store->directory);
     free(store);
@@ -80,6 +81,7 @@ static int lmdb_recover(struct store *base, struct slice cluster_id,
         snprintf(why, why_room, "the store %s cannot be read: %s", store->directory.file, wrong);
         return -1;
     }
+    lmdb_counts_start(store);
     LOG_INFO("store-open", "file=%s sessions=%" PRIu64 " used_pages=%" PRIu64 " of=%" PRIu64,
              store->directory.file, contents->sessions, store->used_pages, store->map_pages);
     if (same || write_info(store, cluster_id) == 0)

@@ -99,6 +99,7 @@ void lmdb_abort_batch(struct lmdb_store *store)
         mdb_txn_abort(store->batch); /* and its cursor */
     store->batch = NULL;
     store->cursor = NULL;
+    lmdb_counts_forget_batch(store);
 }
 
 /* LMDB cannot take back a part of a transaction. A change that fails alone is taken back with it;
@@ -140,7 +141,7 @@ int lmdb_end_batch(struct store *base, struct slice totals)
     struct lmdb_store *store = lmdb_of(base);
     char value[RECORD_MAX];
     size_t len = state_record_write(value, clock_steady_ms(), totals);
-    if (len == 0 || lmdb_change_begin(store) != 0)
+    if (len == 0 || lmdb_change_begin(store) != 0 || lmdb_counts_end_batch(store) != 0)
         return -1;
     int code = lmdb_put_record(store, &(struct record_key){.kind = RECORD_STATE}, value, len);
     if (code == 0)

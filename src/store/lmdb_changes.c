@@ -73,7 +73,9 @@ int lmdb_session_created(struct store *base, const struct stored_session *sessio
 
 int lmdb_session_changed(struct store *base, const struct stored_session *session)
 {
-    return put_session(lmdb_of(base), session, false);
+    struct lmdb_store *store = lmdb_of(base);
+    return store->lists.entries_max > 0 ? lmdb_counts_changed(store, session)
+                                        : put_session(store, session, false);
 }
 
 int lmdb_session_deleted(struct store *base, uint64_t session)
@@ -85,6 +87,7 @@ int lmdb_session_deleted(struct store *base, uint64_t session)
     uint64_t pages = 0;
     if (lmdb_change_begin(store) != 0)
         return -1;
+    lmdb_counts_forget_session(store, session);
     int code = delete_range(store, &range, &pages);
     return lmdb_change_end(store, code, pages);
 }

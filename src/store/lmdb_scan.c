@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/buffer.h"
 #include "store/broadcasts.h"
@@ -12,7 +13,9 @@ struct scan {
     struct broadcasts broadcasts;
     uint64_t last_broadcast;
     bool has_broadcast;
-    uint32_t next_chunk; /* of its recipients */
+    uint32_t next_chunk;   /* of its recipients */
+    struct buffer changed; /* struct changed_counts, by session from when they are needed */
+    size_t next_changed;
     uint64_t last_receipt;
     bool has_receipt;
     struct stored_session session; /* the last one */
@@ -108,6 +111,56 @@ static const char *take_recipients(struct scan *scan, const struct record_key *k
                                                                                 : STORE_NO_MEMORY;
 }
 
+static const char *take_counts(struct scan *scan, uint64_t number, struct slice contents)
+{
+    struct changed_counts changed[RECORD_COUNTS_MAX];
+    struct store_contents *found = scan->contents;
+    size_t count;
+    if (scan->next_part != 0)
+        return "a broadcast lacks a part";
+    if (counts_record_read(contents, changed, &count) != 0 || count == 0)
+        return "changed counts cannot be read";
+    if (found->list_entries > 0 && number != found->next_list)
+        return "changed counts are missing";
+    if (found->list_entries == 0)
+        found->first_list = number;
+    found->next_list = number + 1;
+    found->list_entries += count;
+    return buffer_append(&scan->changed, changed, count * sizeof *changed) == 0 ? NULL
+                                                                                : STORE_NO_MEMORY;
+}
+
+static int compare_sessions(const void *left, const void *right)
+{
+    uint64_t a = ((const struct changed_counts *)left)->session;
+    uint64_t b = ((const struct changed_counts *)right)->session;
+    return a < b ? -1 : a > b;
+}
+
+static void sort_changed(const struct scan *scan)
+{
+    struct slice all = buffer_slice(&scan->changed);
+    if (all.len > 0)
+        qsort(buffer_bytes(&scan->changed), all.len / sizeof(struct changed_counts),
+              sizeof(struct changed_counts), compare_sessions);
+}
+
+/* Sessions come in the order of their numbers. */
+static void bring_up_to_date(struct scan *scan, struct stored_session *session)
+{
+    const struct changed_counts *changed =
+        (const struct changed_counts *)buffer_bytes(&scan->changed);
+    size_t count = buffer_len(&scan->changed) / sizeof *changed;
+    if (!scan->has_session)
+        sort_changed(scan);
+    for (; scan->next_changed < count && changed[scan->next_changed].session <= session->number;
+         scan->next_changed++) {
+        const struct changed_counts *one = &changed[scan->next_changed];
+        if (one->session == session->number && counts_went_further(&one->counts, &session->counts))
+            session->counts = one->counts;
+    }
+}
+
 static const char *take_receipt(struct scan *scan, uint64_t number, struct slice contents)
 {
     struct stored_receipt receipt = {.number = number};
@@ -173,6 +226,9 @@ static const char *take_session(struct scan *scan, uint64_t number, struct slice
         !counts_are_plausible(&session->counts))
         return "a session cannot be read";
     session->number = number;
+    bring_up_to_date(scan, session);
+    if (!counts_are_plausible(&session->counts))
+        return "a session's changed counts cannot be read";
     scan->has_session = true;
     broadcasts_enter_session(&scan->broadcasts, number);
     scan->last_id = session->counts.confirmed + session->counts.gap;
@@ -231,6 +287,8 @@ static const char *take_record(struct scan *scan, struct slice key, struct slice
         return take_broadcast(scan, &record, contents);
     case RECORD_RECIPIENTS:
         return take_recipients(scan, &record, contents);
+    case RECORD_COUNTS:
+        return take_counts(scan, record.number, contents);
     case RECORD_RECEIPT:
         return take_receipt(scan, record.number, contents);
     case RECORD_SESSION:
@@ -284,6 +342,7 @@ const char *lmdb_store_scan(struct lmdb_store *store, const struct store_reader 
         mdb_cursor_close(cursor);
     mdb_txn_abort(txn);
     buffer_free(&scan.body);
+    buffer_free(&scan.changed);
     broadcasts_free(&scan.broadcasts);
     return why;
 }

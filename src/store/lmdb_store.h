@@ -16,8 +16,27 @@
 
 struct store_contents {
     uint64_t sessions;
+    uint64_t first_list, next_list; /* of changed counts: the same when there is none */
+    uint64_t list_entries;
     bool has_info;
     char cluster_id[CLUSTER_ID_MAX + 1];
+};
+
+enum { COUNTS_PUTS_MAX = 4 };
+
+/* Of changed counts (lmdb_counts.c). */
+struct counts_lists {
+    struct changed_counts changed[RECORD_COUNTS_MAX]; /* in this batch, and in no list yet */
+    size_t changed_count;
+    struct session_put {
+        size_t len; /* 0: the session is gone */
+        char record[RECORD_MAX];
+    } puts[COUNTS_PUTS_MAX]; /* what is put instead when there are no more */
+    uint64_t first, next;    /* numbers of the lists in the store: the same when there is none */
+    uint64_t entries;        /* in all of them */
+    uint64_t entries_max;    /* 0: no lists here */
+    struct newest_list *newest;
+    uint64_t newest_mask;
 };
 
 struct lmdb_store {
@@ -38,6 +57,7 @@ struct lmdb_store {
     uint64_t used_pages;  /* before the batch */
     uint64_t batch_pages; /* that the batch may take, at most */
     uint32_t chunks;      /* of recipients, of the broadcast that was added last */
+    struct counts_lists lists;
 };
 
 static inline struct lmdb_store *lmdb_of(struct store *store)
@@ -80,6 +100,20 @@ void lmdb_abort_batch(struct lmdb_store *store);
 struct store_usage lmdb_usage(const struct store *base);
 /* Counts the pages in use, as `txn` sees them. Returns LMDB's code. */
 int lmdb_count_pages(struct lmdb_store *store, MDB_txn *txn);
+
+/* --- lmdb_counts.c: what changes most often --- */
+
+/* When the records were read. */
+void lmdb_counts_start(struct lmdb_store *store);
+void lmdb_counts_stop(struct lmdb_store *store);
+/* As session_changed(), where lists.entries_max is not 0. */
+int lmdb_counts_changed(struct lmdb_store *store, const struct stored_session *session);
+/* The session is deleted, perhaps in the batch in which it changed. */
+void lmdb_counts_forget_session(struct lmdb_store *store, uint64_t session);
+/* Puts what changed in the batch. Returns 0, or -1 with errno. */
+int lmdb_counts_end_batch(struct lmdb_store *store);
+/* The batch is taken back. */
+void lmdb_counts_forget_batch(struct lmdb_store *store);
 
 /* --- lmdb_changes.c --- */
 

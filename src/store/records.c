@@ -7,11 +7,18 @@
 #include "codecs/frame.h"
 
 static const char INFO_KEY[] = "\1info", STATE_KEY[] = "\1state";
-enum { BROADCAST_PREFIX = 'b', RECEIPT_PREFIX = 'r', SESSION_PREFIX = 's', MARK = 0xff };
+enum {
+    BROADCAST_PREFIX = 'b',
+    COUNTS_PREFIX = 'c',
+    RECEIPT_PREFIX = 'r',
+    SESSION_PREFIX = 's',
+    MARK = 0xff,
+};
 static const char PREFIXES[] = {
     [RECORD_BROADCAST] = BROADCAST_PREFIX, [RECORD_RECIPIENTS] = BROADCAST_PREFIX,
-    [RECORD_RECEIPT] = RECEIPT_PREFIX,     [RECORD_SESSION] = SESSION_PREFIX,
-    [RECORD_PART] = SESSION_PREFIX,        [RECORD_KEY] = SESSION_PREFIX,
+    [RECORD_COUNTS] = COUNTS_PREFIX,       [RECORD_RECEIPT] = RECEIPT_PREFIX,
+    [RECORD_SESSION] = SESSION_PREFIX,     [RECORD_PART] = SESSION_PREFIX,
+    [RECORD_KEY] = SESSION_PREFIX,
 };
 
 /* --- keys ------------------------------------------------------------------------------------- */
@@ -110,6 +117,8 @@ struct record_key record_key_read(struct slice key)
     read.number = get_big_endian(key.data + 1);
     if (*key.data == BROADCAST_PREFIX)
         read_broadcast_key(&read, rest);
+    else if (*key.data == COUNTS_PREFIX && rest.len == 0)
+        read.kind = RECORD_COUNTS;
     else if (*key.data == RECEIPT_PREFIX && rest.len == 0)
         read.kind = RECORD_RECEIPT;
     else if (*key.data == SESSION_PREFIX)
@@ -201,18 +210,22 @@ size_t state_record_write(char value[RECORD_MAX], uint64_t alive_ms, struct slic
     return end_record(&pen, value);
 }
 
+static void write_counts(struct pen *pen, const struct stored_counts *counts)
+{
+    write_u64(pen, counts->confirmed);
+    write_u64(pen, counts->gap);
+    write_u64(pen, counts->dropped);
+    write_u64(pen, counts->replaced);
+    write_u64(pen, counts->overflowed);
+}
+
 /* Of a fixed length for a session, so that a change of its counts moves nothing in its page. */
 size_t session_record_write(char value[RECORD_MAX], const struct stored_session *session)
 {
-    const struct stored_counts *counts = &session->counts;
     struct pen pen = begin_record(value);
     write_u64(&pen, session->ttl_ms);
     write_u64(&pen, session->created_ms);
-    write_u64(&pen, counts->confirmed);
-    write_u64(&pen, counts->gap);
-    write_u64(&pen, counts->dropped);
-    write_u64(&pen, counts->replaced);
-    write_u64(&pen, counts->overflowed);
+    write_counts(&pen, &session->counts);
     write_slice(&pen, session->address);
     write_slice(&pen, session->home);
     return end_record(&pen, value);
@@ -246,6 +259,17 @@ size_t recipients_record_write(char value[RECORD_MAX], const struct stored_recip
     return end_record(&pen, value);
 }
 
+size_t counts_record_write(char value[RECORD_MAX], const struct changed_counts *changed,
+                           size_t count)
+{
+    struct pen pen = begin_record(value);
+    for (size_t i = 0; i < count; i++) {
+        write_u64(&pen, changed[i].session);
+        write_counts(&pen, &changed[i].counts);
+    }
+    return end_record(&pen, value);
+}
+
 int info_record_read(struct slice contents, uint32_t *schema, struct slice *cluster_id)
 {
     struct frame_reader reader = reader_of(contents);
@@ -262,16 +286,23 @@ int state_record_read(struct slice contents, uint64_t *alive_ms, struct slice *t
     return reader_finish(&reader);
 }
 
+static struct stored_counts read_counts(struct frame_reader *reader)
+{
+    struct stored_counts counts;
+    counts.confirmed = get_u64(reader);
+    counts.gap = get_u64(reader);
+    counts.dropped = get_u64(reader);
+    counts.replaced = get_u64(reader);
+    counts.overflowed = get_u64(reader);
+    return counts;
+}
+
 int session_record_read(struct slice contents, struct stored_session *session)
 {
     struct frame_reader reader = reader_of(contents);
     session->ttl_ms = get_u64(&reader);
     session->created_ms = get_u64(&reader);
-    session->counts.confirmed = get_u64(&reader);
-    session->counts.gap = get_u64(&reader);
-    session->counts.dropped = get_u64(&reader);
-    session->counts.replaced = get_u64(&reader);
-    session->counts.overflowed = get_u64(&reader);
+    session->counts = read_counts(&reader);
     session->address = get_slice(&reader);
     session->home = get_slice(&reader);
     return reader_finish(&reader);
@@ -303,6 +334,25 @@ int recipients_record_read(struct slice contents,
         recipients[*count].id = get_u64(&reader);
     }
     return reader_finish(&reader);
+}
+
+int counts_record_read(struct slice contents, struct changed_counts changed[RECORD_COUNTS_MAX],
+                       size_t *count)
+{
+    struct frame_reader reader = reader_of(contents);
+    for (*count = 0; *count < RECORD_COUNTS_MAX && reader_left(&reader) > 0; ++*count) {
+        changed[*count].session = get_u64(&reader);
+        changed[*count].counts = read_counts(&reader);
+    }
+    return reader_finish(&reader);
+}
+
+bool counts_went_further(const struct stored_counts *counts, const struct stored_counts *than)
+{
+    return counts->confirmed > than->confirmed ||
+           counts->confirmed + counts->gap > than->confirmed + than->gap ||
+           counts->dropped > than->dropped || counts->replaced > than->replaced ||
+           counts->overflowed > than->overflowed;
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */

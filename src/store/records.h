@@ -4,6 +4,7 @@
  *   "\1state"                       when the store last lived, the relay's totals
  *   'b' number part (u16)           a broadcast's message, or a part of it
  *   'b' number 0xffff chunk (u32)   some of its recipients
+ *   'c' number                      counts of sessions that changed
  *   'r' number                      a receipt
  *   's' number                      a session
  *   's' number id (u64) part (u16)  a message, or a part of one; IDs are below 0xff << 56
@@ -15,7 +16,10 @@
  * needs a run of free pages for one.
  *
  * A broadcast's recipients are written once, and deleted with it when nobody waits for it any more.
- * Until then some of them do not count: see store.h. */
+ * Until then some of them do not count: see store.h.
+ *
+ * A session's counts are those in its own record or in one of changed counts, whichever went
+ * further: they never go back. */
 #ifndef MSGSERVER_STORE_RECORDS_H
 #define MSGSERVER_STORE_RECORDS_H
 
@@ -28,6 +32,7 @@ enum {
     RECORD_SESSION_KEY = 1 + 8, /* bytes of its key, with which all keys of the session begin */
     RECORD_PART_KEY = RECORD_SESSION_KEY + 8 + 2,
     RECORD_BROADCAST_KEY = 1 + 8, /* with which all keys of a broadcast begin */
+    RECORD_COUNTS_MAX = 84,       /* of sessions, in one record of a page */
     RECORD_KEY_MAX = RECORD_SESSION_KEY + 1 + STORED_KEY_MAX,
     RECORD_MAX = 4096, /* a value that is no part */
     /* What follows the checksum in a part. A value of more than half a page gets pages of its own
@@ -37,11 +42,17 @@ enum {
 };
 #define RECORD_ID_END (UINT64_C(0xff) << 56)
 
+struct changed_counts {
+    uint64_t session;
+    struct stored_counts counts;
+};
+
 enum record_kind {
     RECORD_INFO,
     RECORD_STATE,
     RECORD_BROADCAST,
     RECORD_RECIPIENTS,
+    RECORD_COUNTS,
     RECORD_RECEIPT,
     RECORD_SESSION,
     RECORD_PART,
@@ -51,7 +62,7 @@ enum record_kind {
 
 struct record_key {
     enum record_kind kind;
-    uint64_t number;  /* of the broadcast, the receipt or the session */
+    uint64_t number;  /* of the broadcast, the counts, the receipt or the session */
     uint64_t id;      /* of a message's part */
     uint16_t part;    /* of a message or a broadcast: 0, 1 … */
     uint32_t chunk;   /* of recipients: the same */
@@ -78,6 +89,8 @@ size_t receipt_record_write(char value[RECORD_MAX], const struct stored_receipt 
 /* Up to STORED_RECIPIENTS_MAX of them. */
 size_t recipients_record_write(char value[RECORD_MAX], const struct stored_recipient *recipients,
                                size_t count);
+size_t counts_record_write(char value[RECORD_MAX], const struct changed_counts *changed,
+                           size_t count);
 
 /* Return 0, or -1 with errno EPROTO. What the record's key says is the caller's to fill in. */
 int info_record_read(struct slice contents, uint32_t *schema, struct slice *cluster_id);
@@ -88,6 +101,10 @@ int receipt_record_read(struct slice contents, struct stored_receipt *receipt);
 int recipients_record_read(struct slice contents,
                            struct stored_recipient recipients[STORED_RECIPIENTS_MAX],
                            size_t *count);
+int counts_record_read(struct slice contents, struct changed_counts changed[RECORD_COUNTS_MAX],
+                       size_t *count);
+/* Whether these are a later state of the same session's counts. */
+bool counts_went_further(const struct stored_counts *counts, const struct stored_counts *than);
 
 /* A part's contents: flags (u8); in the first one what the flags tell of the message; and bytes of
  * the body. Returns how many bytes come before those of the body. */

@@ -112,7 +112,8 @@ struct store_engine {
 
     /* A number that a recipient of a stored broadcast names is never given to another session. */
     int (*session_created)(struct store *store, const struct stored_session *session);
-    /* Only `counts` may differ from what session_created() was given. */
+    /* Only `counts` may differ from what session_created() was given, and of them `confirmed`,
+     * `confirmed` + `gap` and the others never get less. */
     int (*session_changed)(struct store *store, const struct stored_session *session);
     /* With its messages and keys. */
     int (*session_deleted)(struct store *store, uint64_t session);

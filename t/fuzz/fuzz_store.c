@@ -32,6 +32,7 @@ static void read_record(const struct record_key *key, struct slice contents)
 {
     char value[RECORD_MAX];
     struct stored_recipient recipients[STORED_RECIPIENTS_MAX];
+    struct changed_counts changed[RECORD_COUNTS_MAX];
     size_t count;
     struct slice text;
     uint64_t alive_ms;
@@ -63,6 +64,10 @@ static void read_record(const struct record_key *key, struct slice contents)
     case RECORD_RECIPIENTS:
         if (recipients_record_read(contents, recipients, &count) == 0)
             must_equal(contents, value, recipients_record_write(value, recipients, count));
+        break;
+    case RECORD_COUNTS:
+        if (counts_record_read(contents, changed, &count) == 0)
+            must_equal(contents, value, counts_record_write(value, changed, count));
         break;
     case RECORD_BROADCAST:
     case RECORD_PART:

@@ -163,6 +163,9 @@ static void make_sound_store(void)
     must(STORE_LMDB.recipients_added(fixture_store, 8, &recipients[1], 1) == 0);
     must(STORE_LMDB.session_created(fixture_store, &session) == 0);
     must(STORE_LMDB.messages_added(fixture_store, 3, messages, 3) == 0);
+    session.number = 2;
+    for (int i = 0; i < 5; i++) /* so many that there is a list of them: 0 */
+        must(STORE_LMDB.session_changed(fixture_store, &session) == 0);
     must(STORE_LMDB.receipt_added(fixture_store, &receipts[0]) == 0);
     must(STORE_LMDB.receipt_added(fixture_store, &receipts[1]) == 0);
     commit(1);
@@ -175,6 +178,15 @@ static struct buffer session_value(struct stored_counts counts, const char *addr
     struct buffer value = {0};
     struct stored_session session = {.address = slice_from_string(address), .counts = counts};
     buffer_append(&value, bytes, session_record_write(bytes, &session));
+    return value;
+}
+
+static struct buffer counts_value(uint64_t session, struct stored_counts counts)
+{
+    char bytes[RECORD_MAX];
+    struct buffer value = {0};
+    struct changed_counts changed = {session, counts};
+    buffer_append(&value, bytes, counts_record_write(bytes, &changed, 1));
     return value;
 }
 
@@ -194,6 +206,7 @@ static struct buffer part_value(const char *contents, size_t len)
     ((struct record_key){.kind = RECORD_RECIPIENTS, .number = (n), .chunk = (c)})
 #define WHO(session, id) session "\0\0\0\0\0\0\0" id "\0\0\0\0\0\0\0"
 #define RECEIPT(n)       ((struct record_key){.kind = RECORD_RECEIPT, .number = (n)})
+#define COUNTS(n)        ((struct record_key){.kind = RECORD_COUNTS, .number = (n)})
 #define KEY(n, text)                                                                               \
     ((struct record_key){.kind = RECORD_KEY, .number = (n), .key = SLICE_LITERAL(text)})
 #define PART_VALUE(text) part_value(text, sizeof(text) - 1)
@@ -244,6 +257,17 @@ START_TEST(records_of_no_sense_are_damage)
         {false, SESSION(9),
          session_value((struct stored_counts){UINT64_MAX, 2, 2, 0, 0}, "sess/b:1")},
         {false, SESSION(3), session_value((struct stored_counts){10, 2, 2, 0, 0}, "sess/")},
+        /* changed counts, which do not go back */
+        {true, COUNTS(0), {0}},
+        {true, COUNTS(1), counts_value(3, (struct stored_counts){11, 1, 2, 0, 0})},
+        {true, COUNTS(1), counts_value(3, (struct stored_counts){9, 1, 1, 0, 0})},
+        {true, COUNTS(1), counts_value(4, (struct stored_counts){99, 1, 1, 0, 0})},
+        {false, COUNTS(1), counts_value(3, (struct stored_counts){12, 1, 2, 0, 0})},
+        {false, COUNTS(1), counts_value(3, (struct stored_counts){10, 3, 2, 0, 0})},
+        {false, COUNTS(1), counts_value(3, (struct stored_counts){10, 2, 2, 3, 0})},
+        {false, COUNTS(2), counts_value(3, (struct stored_counts){11, 1, 2, 0, 0})},
+        {false, COUNTS(1), PART_VALUE(MADE MADE)},
+        {false, COUNTS(1), PART_VALUE("")},
         /* what is not there, or has no owner */
         {false, SESSION(3), {0}},
         {false, PART(3, 13, 0), {0}},

@@ -147,6 +147,81 @@ START_TEST(everything_comes_back)
 }
 END_TEST
 
+/* --- counts that change --- */
+
+enum { CHANGING = 200, CHANGING_ROUNDS = 60 };
+
+static struct stored_session changing(uint64_t number, uint64_t confirmed)
+{
+    static char address[32];
+    int len = snprintf(address, sizeof address, "sess/a%03d:1", (int)number);
+    return (struct stored_session){.number = number,
+                                   .address = slice_of(address, (size_t)len),
+                                   .counts = {.confirmed = confirmed, .dropped = confirmed / 2}};
+}
+
+/* Some stop early, and some are gone. */
+static uint64_t confirmed_of(uint64_t number, uint64_t rounds)
+{
+    return number % 10 == 1 && rounds > 5 ? 5 : rounds;
+}
+
+static bool is_deleted(uint64_t number, uint64_t rounds)
+{
+    return number % 10 == 2 && rounds > 30;
+}
+
+static void change_all(uint64_t round)
+{
+    for (uint64_t number = 1; number <= CHANGING; number++) {
+        struct stored_session session = changing(number, confirmed_of(number, round));
+        if (is_deleted(number, round) && !is_deleted(number, round - 1))
+            must(STORE_LMDB.session_deleted(fixture_store, number) == 0);
+        else if (!is_deleted(number, round))
+            must(STORE_LMDB.session_changed(fixture_store, &session) == 0);
+        if (number % 70 == 0 || (number > 190 && round % 2 == 0))
+            commit(round);
+    }
+}
+
+static void expect_counts(uint64_t rounds)
+{
+    struct buffer wanted = {0};
+    for (uint64_t number = 1; number <= CHANGING; number++) {
+        struct stored_session session = changing(number, confirmed_of(number, rounds));
+        if (!is_deleted(number, rounds))
+            print_session(&wanted, &session);
+    }
+    buffer_append(&wanted, "", 1);
+    ck_assert_int_eq(fixture_files("store.damaged", false), 0);
+    ck_assert_slice_eq(buffer_slice(&fixture_found), buffer_bytes(&wanted));
+    buffer_free(&wanted);
+}
+
+/* More than all lists may name, so that old ones go. */
+START_TEST(counts_come_back_however_often_they_change)
+{
+    fixture_prepare();
+    open_store();
+    for (uint64_t number = 1; number <= CHANGING; number++) {
+        struct stored_session session = changing(number, 0);
+        must(STORE_LMDB.session_created(fixture_store, &session) == 0);
+    }
+    for (uint64_t round = 1; round <= CHANGING_ROUNDS; round++) {
+        change_all(round);
+        if (round % 7 != 0)
+            continue;
+        commit(round);
+        ck_assert_uint_lt(STORE_LMDB.usage(fixture_store).used_bytes, 1 << 20);
+        close_store();
+        open_store();
+        expect_counts(round);
+    }
+    close_store();
+    fixture_finish();
+}
+END_TEST
+
 START_TEST(a_store_is_never_shared)
 {
     fixture_prepare();
@@ -443,6 +518,7 @@ static void add_tests(TCase *cases)
     if (getenv("FULL"))
         tcase_set_timeout(cases, KILLING_FULL_MS / 1000 + 60);
     tcase_add_test(cases, everything_comes_back);
+    tcase_add_test(cases, counts_come_back_however_often_they_change);
     tcase_add_test(cases, a_store_is_never_shared);
     tcase_add_test(cases, another_cluster_id_gets_a_store_of_its_own);
     tcase_add_test(cases, the_memory_engine_keeps_nothing);
