@@ -1,5 +1,7 @@
 #include "workers/relay/recovery.h"
 
+#include <assert.h>
+#include <endian.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -20,7 +22,7 @@ static const enum metric TOTALS[] = {
     METRIC_SESSIONS_DELETED,  METRIC_SESSIONS_BROKEN,
     METRIC_REPEATED,          METRIC_RECEIPTS,
 };
-enum { TOTALS_COUNT = sizeof TOTALS / sizeof *TOTALS };
+enum { TOTALS_COUNT = sizeof TOTALS / sizeof *TOTALS, ALL_TOTALS = TOTALS_COUNT + 6 };
 /* What is no figure; the dot keeps it apart from those. */
 static const char RECEIPTS_EPOCH[] = ".receipts_epoch", RECEIPTS_NEXT[] = ".receipts_next";
 /* Numbers that were given may still be named by what a broadcast left: they are not given again. */
@@ -53,27 +55,57 @@ static uint64_t present_boot(void)
     return len > 0 ? checksum(0, slice_of(text, (size_t)len)) : 0;
 }
 
-static int put_total(struct buffer *out, const char *name, uint64_t value)
+struct total {
+    const char *name;
+    uint64_t value;
+};
+
+static void list_totals(const struct relay *relay, struct total totals[ALL_TOTALS])
 {
-    return put_slice(out, slice_from_string(name)) == 0 && put_u64(out, value) == 0 ? 0 : -1;
+    const struct session_registry *registry = &relay->registry;
+    const struct total others[] = {{RECEIPTS_EPOCH, registry->receipts.epoch},
+                                   {RECEIPTS_NEXT, registry->receipts.next},
+                                   {SESSIONS_LAST, registry->last_number},
+                                   {BROADCASTS_LAST, registry->last_broadcast},
+                                   {BOOT, relay->boot},
+                                   {CLOSED, relay->closing}};
+    static_assert(sizeof others / sizeof *others == ALL_TOTALS - TOTALS_COUNT,
+                  "totals are missing");
+    for (size_t i = 0; i < TOTALS_COUNT; i++)
+        totals[i] = (struct total){METRIC_ROWS[TOTALS[i]].name, relay->metrics.values[TOTALS[i]]};
+    memcpy(&totals[TOTALS_COUNT], others, sizeof others);
+}
+
+/* The names stay where they were written the first time: this is done for every batch. */
+static void write_values(struct buffer *out, const struct total totals[ALL_TOTALS])
+{
+    char *at = buffer_bytes(out);
+    for (size_t i = 0; i < ALL_TOTALS; i++) {
+        uint32_t name_len;
+        uint64_t value = htole64(totals[i].value);
+        memcpy(&name_len, at, sizeof name_len);
+        at += sizeof name_len + le32toh(name_len);
+        memcpy(at, &value, sizeof value);
+        at += sizeof value;
+    }
 }
 
 int recovery_put_totals(struct relay *relay)
 {
-    const struct receipts *receipts = &relay->registry.receipts;
     struct buffer *out = &relay->totals;
-    buffer_clear(out);
-    for (size_t i = 0; i < TOTALS_COUNT; i++)
-        if (put_total(out, METRIC_ROWS[TOTALS[i]].name, relay->metrics.values[TOTALS[i]]) != 0)
+    struct total totals[ALL_TOTALS];
+    list_totals(relay, totals);
+    if (buffer_len(out) > 0) {
+        write_values(out, totals);
+        return 0;
+    }
+    for (size_t i = 0; i < ALL_TOTALS; i++)
+        if (put_slice(out, slice_from_string(totals[i].name)) != 0 ||
+            put_u64(out, totals[i].value) != 0) {
+            buffer_clear(out);
             return -1;
-    return put_total(out, RECEIPTS_EPOCH, receipts->epoch) == 0 &&
-                   put_total(out, RECEIPTS_NEXT, receipts->next) == 0 &&
-                   put_total(out, SESSIONS_LAST, relay->registry.last_number) == 0 &&
-                   put_total(out, BROADCASTS_LAST, relay->registry.last_broadcast) == 0 &&
-                   put_total(out, BOOT, relay->boot) == 0 &&
-                   put_total(out, CLOSED, relay->closing) == 0
-               ? 0
-               : -1;
+        }
+    return 0;
 }
 
 static int on_broadcast(void *context, uint64_t number, const struct stored_message *message)
