@@ -21,34 +21,38 @@ bool outbox_add(struct outbox *outbox, struct multipart *multipart)
     return true;
 }
 
-static struct multipart *last_of(const struct outbox *outbox)
-{
-    return outbox->first ? outbox->first->prev : NULL; /* utlist */
-}
-
 static bool takes_more(const struct multipart *multipart)
 {
     return multipart->packed > 0 && multipart->count == 0 && multipart->bytes < ENVELOPE_PACK_BYTES;
 }
 
+/* The last, or a new one; NULL when there is no memory. */
+static struct multipart *open_pack(struct outbox *outbox, struct buffer *spare)
+{
+    if (outbox->first && takes_more(outbox->first->prev))
+        return outbox->first->prev;
+    struct multipart *pack = multipart_new_pack(spare);
+    if (pack)
+        DL_APPEND(outbox->first, pack);
+    return pack;
+}
+
 int outbox_pack(struct outbox *outbox, const struct envelope *envelope, struct buffer *spare)
 {
     size_t bytes = envelope_pack_len(envelope, 1);
-    struct multipart *last = last_of(outbox), *pack = last;
     if (!has_room(outbox, bytes)) {
         errno = EAGAIN;
         return -1;
     }
-    if (!last || !takes_more(last))
-        pack = multipart_new_pack(spare);
+    struct multipart *pack = open_pack(outbox, spare);
     if (!pack || envelope_pack_put(&pack->pack, envelope, 1) != 0) {
-        if (pack != last)
+        if (pack && pack->packed == 0) {
+            DL_DELETE(outbox->first, pack);
             multipart_free(pack);
+        }
         errno = ENOMEM;
         return -1;
     }
-    if (pack != last)
-        DL_APPEND(outbox->first, pack);
     pack->packed++;
     pack->bytes += bytes;
     outbox->count++;
@@ -58,7 +62,7 @@ int outbox_pack(struct outbox *outbox, const struct envelope *envelope, struct b
 
 bool outbox_has_full_pack(const struct outbox *outbox)
 {
-    const struct multipart *last = last_of(outbox);
+    const struct multipart *last = outbox->first ? outbox->first->prev : NULL;
     return last && last->packed > 0 && !takes_more(last);
 }
 

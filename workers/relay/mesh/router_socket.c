@@ -17,7 +17,8 @@ struct router_socket {
     struct zmq_watcher watcher;
     struct router_monitor monitor;
     ev_timer settled;
-    double settle_again; /* not before; by ev_now() */
+    double settle_again;   /* not before; by ev_now() */
+    double restless_until; /* connections were made */
     struct ev_loop *loop;
     struct multipart in;
     size_t reads;    /* frames, since libzmq looked what became of its connections */
@@ -40,10 +41,12 @@ static struct slice user_id_of(const struct router_socket *router)
 /* libzmq 4.3 confuses its connections when one ends while a multipart of another is being read
  * (fq_t::pipe_terminated): it aborts, or frames of two get into one message. Ends that come from
  * the other side are ones that were read up to; but when a new connection takes the identity of one
- * that is still there, the old one ends in the midst of all. libzmq finds that out whenever
- * ZMQ_EVENTS is asked, and else with every 100th frame that is read. So it is asked before the
- * message in which that frame may be (each time costs as much as the reading); and after a
- * connection was made nothing is read until that must be over. */
+ * that is still there, the old one ends in the midst of all, some time after libzmq looked and
+ * found the new one. It looks when ZMQ_EVENTS is asked, when there is nothing to be read, and with
+ * every 100th frame: in the midst of a message, this alone. So, before the message in which that
+ * frame may be, we look whether a connection was made, and then read nothing until the other must
+ * be over; and for a while libzmq is made to look between messages too. (Any question to a socket
+ * costs as much as reading half a message.) */
 static const double SETTLE_S = 0.002, SETTLE_INTERVAL_S = 0.02;
 enum { READS_PER_LOOK = 100, READS_UNKNOWN = READS_PER_LOOK };
 
@@ -52,7 +55,7 @@ static bool may_look_within(const struct router_socket *router)
     return router->reads + router->expected >= READS_PER_LOOK;
 }
 
-/* `rc`: of multipart_receive(). It looks too when there is nothing to be read. */
+/* `rc`: of multipart_receive(). */
 static void count_reads(struct router_socket *router, int rc)
 {
     size_t count = router->in.count;
@@ -70,16 +73,21 @@ static void let_ended_connections_go(const struct router_socket *router)
 {
     int events;
     size_t len = sizeof events;
-    zmq_getsockopt(sockets_handle(router->sock), ZMQ_EVENTS, &events, &len);
+    zmq_getsockopt(router->socket, ZMQ_EVENTS, &events, &len);
 }
 
 /* Not more often than by intervals: connecting must not be a way to stop the reading. */
 static bool must_settle(struct router_socket *router)
 {
-    if (!router_monitor_take_connected(&router->monitor) ||
-        ev_now(router->loop) < router->settle_again)
+    ev_tstamp now = ev_now(router->loop);
+    bool connected = router_monitor_take_connected(&router->monitor);
+    if (connected)
+        router->restless_until = now + SETTLE_INTERVAL_S;
+    if (now < router->restless_until)
+        let_ended_connections_go(router);
+    if (!connected || now < router->settle_again)
         return false;
-    router->settle_again = ev_now(router->loop) + SETTLE_INTERVAL_S;
+    router->settle_again = now + SETTLE_INTERVAL_S;
     zmq_watcher_want(&router->watcher, 0);
     ev_timer_set(&router->settled, SETTLE_S, 0.);
     ev_timer_start(router->loop, &router->settled);
@@ -101,11 +109,8 @@ static void on_ready(void *context, int events)
     struct router_socket *router = context;
     size_t bytes = 0;
     for (int i = 0; i < RECEIVED_PER_ROUND && bytes < RECEIVED_BYTES_PER_ROUND; i++) {
-        if (may_look_within(router)) {
-            if (must_settle(router))
-                break;
-            let_ended_connections_go(router);
-        }
+        if (may_look_within(router) && must_settle(router))
+            break;
         int rc = multipart_receive(&router->in, router->socket);
         int error = errno;
         count_reads(router, rc);
