@@ -12,29 +12,45 @@ static int grow(struct multipart *m)
 {
     size_t capacity = m->capacity ? 2 * m->capacity : FIRST_CAPACITY;
     zmq_msg_t *frames = malloc(capacity * sizeof *frames);
-    if (!frames)
+    struct slice *slices = malloc(capacity * sizeof *slices);
+    if (!frames || !slices) {
+        free(frames);
+        free(slices);
         return -1;
-    for (size_t i = 0; i < m->count; i++) {
+    }
+    for (size_t i = 0; i < m->ready; i++) {
         zmq_msg_init(&frames[i]);
         zmq_msg_move(&frames[i], &m->frames[i]);
         zmq_msg_close(&m->frames[i]);
     }
     free(m->frames);
     free(m->slices);
-    m->slices = NULL;
+    m->slices = slices;
     m->frames = frames;
     m->capacity = capacity;
     return 0;
 }
 
-static int add_frame(struct multipart *m, struct slice frame)
+/* The next frame, to be filled; NULL with errno ENOMEM. */
+static zmq_msg_t *next_frame(struct multipart *m)
 {
     if (m->count == m->capacity && grow(m) != 0)
-        return -1;
-    if (zmq_msg_init_size(&m->frames[m->count], frame.len) != 0)
+        return NULL;
+    zmq_msg_t *frame = &m->frames[m->count];
+    if (m->count == m->ready) {
+        zmq_msg_init(frame);
+        m->ready++;
+    }
+    return frame;
+}
+
+static int add_frame(struct multipart *m, struct slice frame)
+{
+    zmq_msg_t *next = next_frame(m);
+    if (!next || zmq_msg_init_size(next, frame.len) != 0)
         return -1;
     if (frame.len > 0)
-        memcpy(zmq_msg_data(&m->frames[m->count]), frame.data, frame.len);
+        memcpy(zmq_msg_data(next), frame.data, frame.len);
     m->count++;
     m->bytes += frame.len;
     return 0;
@@ -60,13 +76,11 @@ struct multipart *multipart_from_envelope(const struct envelope *envelope)
 
 static int share_frame(struct multipart *m, const struct multipart *original, size_t i)
 {
-    if (m->count == m->capacity && grow(m) != 0)
-        return -1;
-    zmq_msg_init(&m->frames[m->count]);
-    m->count++;
+    zmq_msg_t *next = next_frame(m);
     /* zmq_msg_copy() counts a reference in the source, which is not const for that alone. */
-    if (zmq_msg_copy(&m->frames[m->count - 1], &original->frames[i]) != 0)
+    if (!next || zmq_msg_copy(next, &original->frames[i]) != 0)
         return -1;
+    m->count++;
     m->bytes += zmq_msg_size(&original->frames[i]);
     return 0;
 }
@@ -139,9 +153,9 @@ int multipart_readdress(struct multipart *m, struct slice first)
 
 void multipart_clear(struct multipart *m)
 {
-    for (size_t i = 0; i < m->count; i++)
+    for (size_t i = 0; i < m->ready; i++)
         zmq_msg_close(&m->frames[i]);
-    m->count = 0;
+    m->count = m->ready = 0;
     m->bytes = 0;
     m->overlong = false;
     if (m->capacity > KEPT_CAPACITY) {
@@ -189,45 +203,45 @@ static int throw_rest_away(void *socket, bool more)
     return 0;
 }
 
-int multipart_receive(struct multipart *in, void *socket)
+static int receive_whole(struct multipart *in, void *socket)
 {
-    multipart_clear(in);
-    bool more = true;
-    while (more) {
+    for (bool more = true; more;) {
         if (in->count == ENVELOPE_FRAMES_MAX + 1) { /* + 1: the ROUTER's first frame */
             in->overlong = true;
             return throw_rest_away(socket, more) == 0 ? 1 : -1;
         }
-        if (in->count == in->capacity && grow(in) != 0) {
+        zmq_msg_t *frame = next_frame(in);
+        if (!frame) {
             throw_rest_away(socket, true);
             errno = ENOMEM;
             return -1;
         }
-        zmq_msg_t *frame = &in->frames[in->count];
-        zmq_msg_init(frame);
-        if (receive_frame(frame, socket) < 0) {
-            int saved_errno = errno;
-            zmq_msg_close(frame);
-            errno = saved_errno;
-            return saved_errno == EAGAIN ? 0 : -1;
-        }
+        if (receive_frame(frame, socket) < 0)
+            return errno == EAGAIN ? 0 : -1;
         in->count++;
-        in->bytes += zmq_msg_size(frame);
         more = zmq_msg_more(frame);
     }
     return 1;
 }
 
-int multipart_view(struct multipart *m)
+void multipart_view(struct multipart *m)
 {
-    if (!m->slices) {
-        m->slices = malloc((m->capacity ? m->capacity : 1) * sizeof *m->slices);
-        if (!m->slices)
-            return -1;
-    }
     for (size_t i = 0; i < m->count; i++)
         m->slices[i] = slice_of(zmq_msg_data(&m->frames[i]), zmq_msg_size(&m->frames[i]));
-    return 0;
+}
+
+/* zmq_msg_recv() closes what is in the frame that it is given, so nothing else needs to. */
+int multipart_receive(struct multipart *in, void *socket)
+{
+    in->count = in->bytes = 0;
+    in->overlong = false;
+    int rc = receive_whole(in, socket);
+    if (rc != 1)
+        return rc;
+    multipart_view(in);
+    for (size_t i = 0; i < in->count; i++)
+        in->bytes += in->slices[i].len;
+    return 1;
 }
 
 static int send_frame(zmq_msg_t *frame, void *socket, bool more)

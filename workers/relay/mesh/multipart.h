@@ -12,8 +12,9 @@
 struct multipart {
     struct multipart *prev, *next; /* in an outbox (utlist) */
     zmq_msg_t *frames;
-    struct slice *slices; /* views of the frames, after multipart_view() */
+    struct slice *slices; /* views of the frames: of what came, and after multipart_view() */
     size_t count;
+    size_t ready; /* frames that are initialised: those behind `count` are of an earlier message */
     size_t capacity;
     size_t bytes;       /* of all frames */
     size_t packed;      /* envelopes in a pack; 0: it is none, but one envelope */
@@ -43,18 +44,18 @@ static inline size_t multipart_envelopes(const struct multipart *multipart)
     return multipart->packed > 0 ? multipart->packed : 1;
 }
 
-/* Closes the frames; memory of a usual size is kept for the next message. */
+/* Closes the frames, all of them; memory of a usual size is kept for the next message. */
 void multipart_clear(struct multipart *multipart);
 /* What multipart_from_envelope() or multipart_readdressed() made; NULL is accepted. */
 void multipart_free(struct multipart *multipart);
 
-/* Reads one whole message into `in`, which is cleared before. Returns 1, or 0 when none waits, or
- * -1 with errno (ENOMEM: the message was thrown away). Never blocks. Outside of the socket's
- * on_ready(), zmq_watcher_used() must be told. */
+/* Reads one whole message into `in`, in place of what is there, and fills `slices`. Returns 1, or 0
+ * when none waits, or -1 with errno (ENOMEM: the message was thrown away). Never blocks. Outside of
+ * the socket's on_ready(), zmq_watcher_used() must be told. */
 int multipart_receive(struct multipart *in, void *socket);
 
-/* Fills `slices`. Returns 0, or -1 with errno ENOMEM. */
-int multipart_view(struct multipart *multipart);
+/* Fills `slices`. */
+void multipart_view(struct multipart *multipart);
 
 enum multipart_sent {
     MULTIPART_SENT,        /* the frames are empty now */

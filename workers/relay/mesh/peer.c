@@ -189,7 +189,11 @@ void peer_answered(struct peer *peer, const struct handshake *handshake)
 
 void peer_heard(struct peer *peer)
 {
-    peer->heard_ms = clock_monotonic_ms();
+    /* Once in a round of the loop will do: the clock takes longer than it seems. */
+    ev_tstamp round = ev_now(peer->shared->loop);
+    if (peer->heard_round != round)
+        peer->heard_ms = clock_monotonic_ms();
+    peer->heard_round = round;
     if (peer->awaits_answer)
         return;
     peer->introduced = true;

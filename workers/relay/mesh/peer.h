@@ -100,6 +100,7 @@ struct peer {
     bool refused_sender; /* peer_send() said EAGAIN: on_writable is due */
     bool by_router;      /* how the outbox leaves */
     uint64_t heard_ms;
+    ev_tstamp heard_round; /* of the loop */
     struct peer_clock clock;
     uint64_t state_since_ms;
     uint64_t lost_ms; /* when our connection to it ended last */

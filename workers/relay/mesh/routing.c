@@ -177,10 +177,12 @@ static void packed_undelivered(struct mesh *mesh, const struct peer *peer, struc
 void routing_undelivered(struct mesh *mesh, const struct peer *peer, struct multipart *multipart)
 {
     struct envelope envelope;
-    if (multipart->packed > 0)
+    if (multipart->packed > 0) {
         packed_undelivered(mesh, peer, multipart_pack_bytes(multipart));
-    else if (multipart_view(multipart) == 0 &&
-             envelope_parse(multipart->slices, multipart->count, &envelope) == ENVELOPE_OK)
+        return;
+    }
+    multipart_view(multipart);
+    if (envelope_parse(multipart->slices, multipart->count, &envelope) == ENVELOPE_OK)
         send_error(mesh, NULL, &envelope, EHOSTUNREACH);
 }
 
@@ -338,10 +340,6 @@ static void unpack(struct mesh *mesh, const struct sender *sender, const struct 
 void routing_from_router(struct mesh *mesh, struct multipart *in)
 {
     struct envelope envelope;
-    if (multipart_view(in) != 0) {
-        LOG_ERROR("mesh-read-failed", "why=\"out of memory\"");
-        return;
-    }
     struct sender sender = {.identity = in->slices[0], .id = peer_id_of_identity(in->slices[0])};
     sender.peer = mesh_find_peer(mesh, sender.id);
     if (!parse(mesh, &sender, in, 1, &envelope))
@@ -373,10 +371,6 @@ void routing_from_peer(struct mesh *mesh, struct peer *peer, struct multipart *i
 {
     struct envelope envelope;
     struct sender sender = {.identity = peer_id(peer), .id = peer_id(peer), .peer = peer};
-    if (multipart_view(in) != 0) {
-        LOG_ERROR("mesh-read-failed", "why=\"out of memory\"");
-        return;
-    }
     if (!parse(mesh, &sender, in, 0, &envelope))
         return;
     envelope_consume_identity(&envelope, mesh_own_id(mesh));

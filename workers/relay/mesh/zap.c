@@ -93,8 +93,8 @@ static void send_answer(const struct zap *zap, const struct zap_answer *answer)
 
 static void answer_request(struct zap *zap)
 {
-    if (multipart_view(&zap->in) != 0 || zap->in.overlong ||
-        zap->in.count < ENVELOPE_FRAMES + REQUEST_ID + 1 || zap->in.slices[1].len != 0) {
+    if (zap->in.overlong || zap->in.count < ENVELOPE_FRAMES + REQUEST_ID + 1 ||
+        zap->in.slices[1].len != 0) {
         LOG_ERROR("zap-request-dropped", "frames=%zu", zap->in.count);
         return;
     }
