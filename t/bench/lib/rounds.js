@@ -5,12 +5,12 @@ const fs = require('fs');
 const { median, spread } = require('./statistics');
 
 // Each subject once per round; who begins changes, so that no one always follows the same other.
-// `lineOf(subject)` is the command for its load generator. One round more warms up, and is forgotten.
+// `lineOf(subject)` gives the command for its load generator, or a promise of it. One round more warms up, and is forgotten.
 async function takeTurns(subjects, rounds, kind, lineOf) {
     for (let round = -1; round < rounds; round += 1) {
         for (let i = 0; i < subjects.length; i += 1) {
             const subject = subjects[(i + round + 1) % subjects.length];
-            await subject.measure(round < 0 ? 'warm-up' : kind, lineOf(subject));
+            await subject.measure(round < 0 ? 'warm-up' : kind, await lineOf(subject));
         }
     }
 }

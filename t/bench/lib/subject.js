@@ -9,10 +9,10 @@ const { cpuWhenQuiet, end, family } = require('./processes');
 
 class Subject {
     // server: what servers.js started.
-    static async start(name, server, { clients, oneChannel = false }) {
+    static async start(name, server, { clients, oneChannel = false, transport = 'websocket' }) {
         const subject = new Subject(name, server);
         try {
-            await subject.connect(clients, oneChannel);
+            await subject.connect([clients, ...(oneChannel ? ['one'] : []), transport]);
         } catch (error) {
             await subject.stop();
             throw error;
@@ -26,9 +26,9 @@ class Subject {
         this.results = {};
     }
 
-    async connect(clients, oneChannel) {
+    async connect(options) {
         const { kind, port, publish } = this.server;
-        this.load = spawn(path.join(BUILD, 'bench-load'), [kind, port, publish, clients, ...(oneChannel ? ['one'] : [])],
+        this.load = spawn(path.join(BUILD, 'bench-load'), [kind, port, publish, ...options],
             { stdio: ['pipe', 'pipe', 'inherit'] });
         this.load.stdin.on('error', () => {}); // the answer that does not come tells
         this.answers = readline.createInterface({ input: this.load.stdout })[Symbol.asyncIterator]();

@@ -1,17 +1,26 @@
 #include "bench/load/client.h"
 
 #include <err.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "bench/load/http_answer.h"
-#include "codecs/websocket.h"
 
 enum { SCRATCH_BYTES = 256 << 10, HEAD_BYTES = 4096, CLIENTS_PER_SOURCE = 20000 };
 
 uint32_t client_confirm_after;
 void (*client_received)(const struct message *message);
+
+static const struct transport_methods *methods_of(const struct client *client)
+{
+    static const struct transport_methods *const methods[] = {
+        [TRANSPORT_WEBSOCKET] = &transport_websocket,
+        [TRANSPORT_SSE] = &transport_sse,
+        [TRANSPORT_LONG_POLLING] = &transport_long_polling,
+    };
+    return methods[client->target->transport];
+}
 
 /* --- messages --------------------------------------------------------------------------------- */
 
@@ -25,7 +34,7 @@ static void check(struct client *client, const struct message *message)
              client->number, sequence_word(verdict), (unsigned long long)message->number);
 }
 
-static void take_pack(struct client *client, struct slice pack)
+void client_take_pack(struct client *client, struct slice pack)
 {
     uint64_t id;
     struct message message;
@@ -40,62 +49,19 @@ static void take_pack(struct client *client, struct slice pack)
     }
 }
 
-/* A masked text frame; a mask of zeros leaves the text as it is. */
-static void confirm(struct client *client)
-{
-    enum { HEADER = 2 + 4, ID_ROOM = 24 };
-    char frame[HEADER + ID_ROOM] = {(char)(0x80 | WEBSOCKET_TEXT)};
-    int len = snprintf(frame + HEADER, ID_ROOM, "%llu", (unsigned long long)client->last_id);
-    frame[1] = (char)(0x80 | len);
-    write_all(client->watch.fd, frame, HEADER + (size_t)len);
-    client->unconfirmed = 0;
-}
+/* --- bytes ------------------------------------------------------------------------------------ */
 
-/* --- WebSocket -------------------------------------------------------------------------------- */
-
-/* The server's frames are not masked. Returns the length of the whole frame, 0 when it is not all
- * there. */
-static size_t frame_read(struct slice in, struct slice *payload)
+/* Most reads end with something whole, so that clients seldom hold memory. */
+void client_take_bytes(struct client *client, struct slice in)
 {
-    const unsigned char *bytes = (const unsigned char *)in.data;
-    if (in.len < 2)
-        return 0;
-    if (bytes[0] != (0x80 | WEBSOCKET_TEXT))
-        errx(EXIT_FAILURE, "a WebSocket frame of type 0x%x", bytes[0]);
-    size_t length_bytes = bytes[1] == 127 ? 8 : bytes[1] == 126 ? 2 : 0;
-    size_t header = 2 + length_bytes, len = length_bytes > 0 ? 0 : bytes[1];
-    if (in.len < header)
-        return 0;
-    for (size_t i = 0; i < length_bytes; i++)
-        len = len << 8 | bytes[2 + i];
-    if (in.len < header + len)
-        return 0;
-    *payload = slice_of(in.data + header, len);
-    return header + len;
-}
-
-/* Returns how many bytes of `in` were whole frames. */
-static size_t take_frames(struct client *client, struct slice in)
-{
-    size_t taken = 0, len;
-    struct slice payload;
-    while ((len = frame_read(slice_of(in.data + taken, in.len - taken), &payload)) > 0) {
-        take_pack(client, payload);
-        taken += len;
-    }
-    return taken;
-}
-
-/* Most reads end with a whole frame, so that clients seldom hold memory. */
-static void take_bytes(struct client *client, struct slice in)
-{
+    const struct transport_methods *methods = methods_of(client);
     if (buffer_len(&client->rest) == 0) {
-        size_t taken = take_frames(client, in);
+        size_t taken = in.len > 0 ? methods->take(client, in) : 0;
         if (taken < in.len)
             put_bytes(&client->rest, in.data + taken, in.len - taken);
     } else {
         put_bytes(&client->rest, in.data, in.len);
-        buffer_consume(&client->rest, take_frames(client, buffer_slice(&client->rest)));
+        buffer_consume(&client->rest, methods->take(client, buffer_slice(&client->rest)));
     }
 }
 
@@ -106,37 +72,59 @@ static void on_readable(struct watch *watch)
     size_t got;
     do {
         got = read_some(watch->fd, scratch, sizeof scratch, MSG_DONTWAIT);
-        take_bytes(client, slice_of(scratch, got));
+        client_take_bytes(client, slice_of(scratch, got));
     } while (got == sizeof scratch);
-    if (client_confirm_after > 0 && client->unconfirmed >= client_confirm_after)
-        confirm(client);
+    if (methods_of(client)->confirm && client_confirm_after > 0 &&
+        client->unconfirmed >= client_confirm_after) {
+        methods_of(client)->confirm(client);
+        client->unconfirmed = 0;
+    }
 }
 
-static void shake_hands(struct client *client)
+/* --- requests --------------------------------------------------------------------------------- */
+
+void client_request(struct client *client, const char *header_lines)
 {
-    struct buffer request = {0};
+    static struct buffer request;
+    buffer_clear(&request);
     put_text(&request, "GET ");
     client->target->adapter->put_path(client->target, client->number, &request);
-    put_text(&request, " HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                       "Sec-WebSocket-Version: 13\r\n"
-                       "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
+    if (client->target->adapter->has_ids && client->last_id > 0 &&
+        buffer_printf(&request, "&confirmIds=%llu", (unsigned long long)client->last_id) != 0)
+        err(EXIT_FAILURE, "writing a request");
+    put_text(&request, " HTTP/1.1\r\nHost: bench\r\n");
+    put_text(&request, header_lines);
+    put_text(&request, "\r\n");
     write_all(client->watch.fd, buffer_bytes(&request), buffer_len(&request));
-    buffer_free(&request);
+}
+
+void client_expect_head(struct client *client, const char *status)
+{
     char head[HEAD_BYTES];
     size_t got = 0, len;
     while ((len = http_head_length(slice_of(head, got))) == 0)
         got += read_some(client->watch.fd, head + got, sizeof head - got, 0);
-    if (!http_has_status(slice_of(head, got), "101"))
-        errx(EXIT_FAILURE, "no WebSocket: %.*s", (int)got, head);
-    take_bytes(client, slice_of(head + len, got - len));
+    if (!http_has_status(slice_of(head, got), status))
+        errx(EXIT_FAILURE, "a client is answered: %.*s", (int)got, head);
+    client_take_bytes(client, slice_of(head + len, got - len));
+}
+
+static void connect_and_begin(struct client *client)
+{
+    client->watch.fd = connect_port(client->target->port, 1 + client->number / CLIENTS_PER_SOURCE);
+    methods_of(client)->begin(client);
 }
 
 void client_open(struct client *client, const struct target *target, uint32_t number)
 {
-    *client = (struct client){
-        .watch = {connect_port(target->port, 1 + number / CLIENTS_PER_SOURCE), on_readable},
-        .target = target,
-        .number = number,
-    };
-    shake_hands(client);
+    *client = (struct client){.watch = {-1, on_readable}, .target = target, .number = number};
+    connect_and_begin(client);
+}
+
+void client_reopen(struct client *client)
+{
+    close(client->watch.fd);
+    buffer_free(&client->rest);
+    client->unconfirmed = 0;
+    connect_and_begin(client);
 }

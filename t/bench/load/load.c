@@ -1,18 +1,18 @@
-/* bench-load KIND PORT PUBLISH CLIENTS [one]: puts load on a running server, from both of its
- * sides, and checks that every message arrives once and in order.
+/* bench-load KIND PORT PUBLISH CLIENTS [one] [TRANSPORT]: puts load on a running server, from both
+ * of its sides, and checks that every message arrives once and in order.
  *
  * KIND is msgserver, limit, nchan or pushpin; clients connect to PORT; PUBLISH is the Unix socket
- * or the port where it takes messages. With `one`, all clients listen to one channel (peers that
- * have channels). It says "ready" when all clients are connected; then each line of standard input
- * is a command, answered by a line of JSON:
+ * or the port where it takes messages. TRANSPORT is websocket, sse or longpolling. With `one`, all
+ * clients listen to one channel (peers that have channels). It says "ready" when all clients are
+ * connected; then each line of standard input is a command, answered by a line of JSON:
  *
- *   confirm COUNT             clients confirm every COUNT messages; 0: never
- *   fanout MS FLIGHT          broadcast for that many milliseconds, while FLIGHT of them have not
- *                             reached all clients yet
- *   saturate MS BULK WINDOW   send single messages as fast as answers come, BULK a request, while
- *                             WINDOW messages (or one request) are on their way
- *   pace MS RATE              send RATE single messages a second, one a request, each when it is
- * due
+ *   confirm COUNT      clients confirm every COUNT messages; 0: never
+ *   reconnect          each client leaves and comes back, which confirms what it has
+ *   fanout MS FLIGHT   broadcast for that many milliseconds, while FLIGHT of them are on their way
+ *   pace MS RATE       send RATE single messages a second, one a request, each when it is due
+ *   saturate MS BULK WINDOW
+ *                      send single messages as fast as answers come, BULK a request, while WINDOW
+ *                      messages (or one request) are on their way
  *
  * Times are in microseconds, from when a message was due (where nothing is due: was sent) to its
  * receipt. */
@@ -247,27 +247,46 @@ static uint64_t number_of(const char *text, uint64_t min, uint64_t max)
     return number;
 }
 
+static void reconnect(struct load *load)
+{
+    for (uint32_t i = 0; i < load->target.clients; i++) {
+        client_reopen(&load->clients[i]);
+        watch_start(load->epoll, &load->clients[i].watch);
+    }
+}
+
+/* Commands that only change how the clients stand. */
+static bool adjust(struct load *load, const char *name, const char *argument)
+{
+    if (strcmp(name, "confirm") == 0)
+        client_confirm_after = (uint32_t)number_of(argument, 0, UINT32_MAX);
+    else if (strcmp(name, "reconnect") == 0)
+        reconnect(load);
+    else
+        return false;
+    puts("{}");
+    fflush(stdout);
+    return true;
+}
+
 static void command(struct load *load, char *line)
 {
     static const char SPACE[] = " ";
     enum { MILLISECONDS_MAX = 3600000 };
     char *rest;
     const char *name = strtok_r(line, SPACE, &rest);
+    const char *argument = strtok_r(NULL, SPACE, &rest);
     struct run run = {.bulk = 1};
-    if (name && strcmp(name, "confirm") == 0) {
-        client_confirm_after = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 0, UINT32_MAX);
-        puts("{}");
-        fflush(stdout);
+    if (!name || adjust(load, name, argument))
         return;
-    }
-    uint64_t milliseconds = number_of(strtok_r(NULL, SPACE, &rest), 1, MILLISECONDS_MAX);
-    if (name && strcmp(name, "pace") == 0) {
+    uint64_t milliseconds = number_of(argument, 1, MILLISECONDS_MAX);
+    if (strcmp(name, "pace") == 0) {
         run.rate = number_of(strtok_r(NULL, SPACE, &rest), 1, MICROSECONDS);
-    } else if (name && strcmp(name, "saturate") == 0) {
+    } else if (strcmp(name, "saturate") == 0) {
         uint64_t bulk_max = load->target.adapter->in_bulk ? BULK_MAX : 1;
         run.bulk = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, bulk_max);
         run.window = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, load->target.clients);
-    } else if (name && strcmp(name, "fanout") == 0) {
+    } else if (strcmp(name, "fanout") == 0) {
         run.flight = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, PUBLISHERS);
     } else {
         errx(EXIT_FAILURE, "no such command");
@@ -283,6 +302,17 @@ static const struct adapter *adapter_named(const char *name)
         if (strcmp(adapters[i]->name, name) == 0)
             return adapters[i];
     errx(EXIT_FAILURE, "no server \"%s\"", name);
+}
+
+static enum transport transport_named(const char *name)
+{
+    static const char *const names[] = {[TRANSPORT_WEBSOCKET] = "websocket",
+                                        [TRANSPORT_SSE] = "sse",
+                                        [TRANSPORT_LONG_POLLING] = "longpolling"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return (enum transport)i;
+    errx(EXIT_FAILURE, "no transport \"%s\"", name);
 }
 
 /* Clients do not all confirm at the same message. */
@@ -304,14 +334,18 @@ int main(int argc, char **argv)
     enum { CLIENTS_MAX = 19900 };
     static struct load load;
     if (argc < 5)
-        errx(EXIT_FAILURE, "usage: bench-load KIND PORT PUBLISH CLIENTS [one]");
+        errx(EXIT_FAILURE, "usage: bench-load KIND PORT PUBLISH CLIENTS [one] [TRANSPORT]");
     load.target = (struct target){
         .adapter = adapter_named(argv[1]),
         .port = (uint16_t)number_of(argv[2], 1, UINT16_MAX),
         .publish = argv[3],
         .clients = (uint32_t)number_of(argv[4], 1, CLIENTS_MAX),
-        .one_channel = argc > 5 && strcmp(argv[5], "one") == 0,
     };
+    for (int i = 5; i < argc; i++)
+        if (strcmp(argv[i], "one") == 0)
+            load.target.one_channel = true;
+        else
+            load.target.transport = transport_named(argv[i]);
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
     all_clients = load.target.clients;
     client_received = on_received;

@@ -5,7 +5,12 @@
 #include "base/buffer.h"
 #include "bench/load/message.h"
 
-enum transport { TRANSPORT_WEBSOCKET, TRANSPORT_SSE, TRANSPORT_LONG_POLLING };
+enum transport {
+    TRANSPORT_WEBSOCKET,
+    TRANSPORT_SSE,
+    TRANSPORT_LONG_POLLING,
+    TRANSPORT_SHORT_POLLING
+};
 
 struct target {
     const struct adapter *adapter;

@@ -6,9 +6,8 @@ const fs = require('fs');
 const os = require('os');
 const path = require('path');
 const { freePort } = require('../../integration/lib/server');
-const { until } = require('../../integration/lib/wait');
 const { end } = require('../lib/processes');
-const { accepts } = require('./ports');
+const { accepts, whenReady } = require('./ready');
 
 const PROGRAM = '/usr/sbin/nginx';
 const MODULE = '/usr/lib/nginx/modules/ngx_nchan_module.so';
@@ -40,24 +39,21 @@ async function startNchan({ workers = 1 } = {}) {
     write(directory, port, workers);
     const child = spawn(PROGRAM, ['-p', directory, '-c', path.join(directory, 'nginx.conf')],
         { stdio: ['ignore', 'ignore', 'inherit'] });
-    const log = () => { try { return fs.readFileSync(path.join(directory, 'error.log'), 'utf8'); } catch (error) { return ''; } };
-    await until('nginx is ready', async () => {
-        if (child.exitCode !== null) {
-            throw new Error(`nginx ended\n${log()}`);
-        }
-        return accepts(port);
-    });
-    return {
+    const server = {
         pid: child.pid,
         kind: 'nchan',
         port,
         publish: path.join(directory, 'publish.sock'),
-        log,
+        log: () => {
+            const file = path.join(directory, 'error.log');
+            return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
+        },
         stop: async () => {
             await end(child);
             fs.rmSync(directory, { recursive: true });
         },
     };
+    return whenReady(server, child, () => accepts(port));
 }
 
 module.exports = { startNchan };

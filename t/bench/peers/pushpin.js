@@ -9,8 +9,7 @@ const os = require('os');
 const path = require('path');
 const { freePort } = require('../../integration/lib/server');
 const { end } = require('../lib/processes');
-const { accepts } = require('./ports');
-const { until } = require('../../integration/lib/wait');
+const { accepts, whenReady } = require('./ready');
 
 const PROGRAM = '/usr/bin/pushpin';
 const INTERNAL = '/usr/lib/pushpin/internal.conf';
@@ -57,6 +56,11 @@ function isThere() {
     }
 }
 
+// Whether a request reaches the web server behind it: all of its programs are there then.
+// A request that comes too early is never answered.
+const goesThrough = (port) => fetch(`http://127.0.0.1:${port}/ready`, { signal: AbortSignal.timeout(300) })
+    .then(({ status }) => status === 200, () => false);
+
 // Returns null where Pushpin is not installed.
 async function startPushpin() {
     if (!isThere()) {
@@ -70,13 +74,7 @@ async function startPushpin() {
     let log = '';
     child.stdout.on('data', (data) => { log += data; });
     child.stderr.on('data', (data) => { log += data; });
-    await until('Pushpin is ready', async () => {
-        if (child.exitCode !== null) {
-            throw new Error(`pushpin ended\n${log}`);
-        }
-        return await accepts(CLIENTPORT) && accepts(PUBLISHPORT);
-    });
-    return {
+    const server = {
         pid: child.pid,
         kind: 'pushpin',
         port: CLIENTPORT,
@@ -89,6 +87,7 @@ async function startPushpin() {
             fs.rmSync(directory, { recursive: true });
         },
     };
+    return whenReady(server, child, async () => await accepts(PUBLISHPORT) && goesThrough(CLIENTPORT));
 }
 
 module.exports = { startPushpin };
