@@ -50,7 +50,7 @@ async function fanOut(comparison, clients, ms, more) {
         ['limit', startLimit, { modes: ['read'] }],
         ['Nchan, 1 worker', startNchan, { workers: 1 }],
         ...(QUICK ? [] : [
-            ['msgserver, memory', startMsgserver, { engine: 'memory' }],
+            ['msgserver, memory', startMsgserver, { store: { engine: 'memory' } }],
             ['Nchan, 2 workers', startNchan, { workers: 2 }],
         ]),
         ...more,

@@ -70,35 +70,29 @@ async function cpuBeyondRest(relays, work) {
 
 // Messages to 200 sessions of one host and their confirmations: microseconds of its relay for each.
 async function loadOn(server) {
-    const load = spawn(path.join(BUILD, 'bench-client'), [server.backendSocket, server.port],
+    const load = spawn(path.join(BUILD, 'bench-load'), ['msgserver', server.port, server.backendSocket, LOAD_SESSIONS],
         { stdio: ['pipe', 'pipe', 'inherit'] });
     const answers = readline.createInterface({ input: load.stdout })[Symbol.asyncIterator]();
     const answer = async () => {
         const { value, done } = await answers.next();
         if (done) {
-            throw new Error('bench-client gave up');
+            throw new Error('bench-load gave up');
         }
         return value;
     };
-    const keys = [];
-    for (let i = 0; i < LOAD_SESSIONS; i += 1) {
-        keys.push(await server.backend.createSession(`loaded-${i}`));
-    }
-    load.stdin.write(`${keys.join('\n')}\n\n`);
+    await answer();
+    load.stdin.write('confirm 1\n');
     await answer();
     const costs = {};
     for (const bulk of [1, 50]) {
         const { result, used: [used] } = await cpuDuring([relayOf(server)], async () => {
-            load.stdin.write(`saturate ${LOAD_MS} ${bulk} 1000\n`);
+            load.stdin.write(`saturate ${LOAD_MS} ${bulk} ${LOAD_SESSIONS}\n`);
             return JSON.parse(await answer());
         });
         costs[bulk] = { us: used / result.messages, rate: result.messages / result.seconds };
     }
-    load.stdin.end();
+    load.stdin.end('leave\n');
     await until('the load generator is gone', () => load.exitCode !== null);
-    for (const key of keys) {
-        await server.backend.deleteSession(key);
-    }
     return costs;
 }
 

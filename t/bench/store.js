@@ -1,13 +1,12 @@
 'use strict';
 // What the store costs: messages from backends through mailboxes to clients that confirm them, with
 // each engine. The servers stand side by side, and take turns in short rounds, so that what else the
-// machine does meets them alike. The load comes from bench-client.
+// machine does meets them alike. The load comes from bench-load.
 
-const { spawn } = require('child_process');
 const fs = require('fs');
-const path = require('path');
-const readline = require('readline');
-const { BUILD, Server, children } = require('../integration/lib/server');
+const { startMsgserver } = require('./lib/servers');
+const { median, quantile } = require('./lib/statistics');
+const { Subject } = require('./lib/subject');
 const { until } = require('../integration/lib/wait');
 
 const SESSIONS = 1000;
@@ -23,99 +22,32 @@ const ENGINES = {
     'lmdb, disk': { engine: 'lmdb', durability: 'disk' },
 };
 
-// The value below which that share of the values lies.
-const quantile = (values, share) => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) * share)];
-const median = (values) => quantile(values, 0.5);
-
-// Processor time that each kind of process has taken, in microseconds.
-function cpuOf(server) {
-    const used = {};
-    for (const { pid, name } of children(server.process.pid)) {
-        for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
-            const [nanoseconds] = fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
-            used[name] = (used[name] || 0) + Number(nanoseconds) / 1000;
-        }
-    }
-    return used;
-}
-
 // A server with one engine, and its load.
-class Subject {
-    static async start(name) {
-        const subject = new Subject(name);
-        try {
-            await subject.start();
-        } catch (error) {
-            await subject.stop();
-            throw error;
-        }
-        return subject;
-    }
-
-    constructor(name) {
-        this.name = name;
-        this.results = { 'warm-up': [], bulk: [], single: [], pace: [] };
-    }
-
-    async start() {
-        this.server = new Server({
-            workers: WORKERS,
-            msgStream: { transports: { websocket: { pingInterval: '1h' } } },
-        });
-        this.server.config.store = { ...ENGINES[this.name], path: path.join(this.server.directory, 'store') };
-        await this.server.start();
-        const keys = [];
-        for (let i = 0; i < SESSIONS; i += 1) {
-            keys.push(await this.server.backend.createSession(`player-${i}`, { ttl: '1d' }));
-        }
-        this.load = spawn(path.join(BUILD, 'bench-client'), [this.server.backendSocket, this.server.port],
-            { stdio: ['pipe', 'pipe', 'inherit'] });
-        this.load.stdin.on('error', () => {}); // the answer that does not come tells
-        this.answers = readline.createInterface({ input: this.load.stdout })[Symbol.asyncIterator]();
-        this.load.stdin.write(`${keys.join('\n')}\n\n`);
-        await this.answer();
-    }
-
-    async answer() {
-        const { value, done } = await this.answers.next();
-        if (done) {
-            throw new Error(`bench-client gave up on ${this.name}\n--- log\n${this.server.log}`);
-        }
-        return value;
+class Engine extends Subject {
+    static async startWith(name) {
+        const server = await startMsgserver({ store: ENGINES[name], workers: WORKERS });
+        const engine = await Engine.start(name, server, { clients: SESSIONS });
+        await engine.command('confirm 1');
+        return engine;
     }
 
     // One run; afterwards every mailbox must be empty, and every message confirmed.
     async measure(kind, command) {
-        const { confirmed: confirmedBefore } = await this.server.backend.status();
-        const before = cpuOf(this.server);
-        this.load.stdin.write(`${command}\n`);
-        const result = JSON.parse(await this.answer());
+        const { backend } = this.server;
+        const { confirmed: confirmedBefore } = await backend.status();
+        const result = await super.measure(kind, command);
         const status = await until('every mailbox is empty', async () => {
-            const now = await this.server.backend.status();
+            const now = await backend.status();
             return now.pending === 0 && now;
         });
-        const after = cpuOf(this.server);
         if (status.confirmed - confirmedBefore !== result.messages) {
             throw new Error(`${this.name}: ${result.messages} sent, ${status.confirmed - confirmedBefore} confirmed`);
         }
-        result.rate = result.messages / result.seconds;
-        result.loadCpu = result.ownSeconds * 1e6 / result.messages;
-        for (const [name, used] of Object.entries(after)) {
-            result[name] = (used - before[name]) / result.messages;
-        }
-        result.cpu = result['relay-worker'] + result['client-worker'];
-        this.results[kind].push(result);
+        Object.assign(result, result.parts);
     }
 
     median(kind, figure) {
-        return median(this.results[kind].map((result) => result[figure]));
-    }
-
-    async stop() {
-        if (this.load) {
-            this.load.stdin.end();
-        }
-        await this.server.dispose();
+        return median(this.figures(kind, figure));
     }
 }
 
@@ -173,7 +105,7 @@ async function main() {
     const subjects = {};
     try {
         for (const name of Object.keys(ENGINES)) {
-            subjects[name] = await Subject.start(name);
+            subjects[name] = await Engine.startWith(name);
         }
         await measureTogether(subjects.memory, subjects.lmdb);
         await measureTogether(subjects['lmdb, disk']);

@@ -11,7 +11,7 @@ const { spread } = require('./lib/statistics');
 const QUICK = Boolean(process.env.BENCH_QUICK);
 const ROUNDS = QUICK ? 5 : 11;
 const ROUND_MS = QUICK ? 250 : 500;
-const PACE_MS = QUICK ? 250 : 2000;
+const PACE_MS = QUICK ? 250 : 1000;
 const BULK = 50;
 const WINDOW = 500; // messages on their way at most; requests, there are 16
 const RAW_WINDOW = 16; // the raw server does not answer: as many as the others have requests
@@ -38,7 +38,7 @@ async function unicast(comparison, clients) {
         ['limit', startLimit, {}],
         ['Nchan, 1 worker', startNchan, { workers: 1 }],
         ...(QUICK ? [] : [
-            ['msgserver, memory', startMsgserver, { engine: 'memory' }],
+            ['msgserver, memory', startMsgserver, { store: { engine: 'memory' } }],
             ['msgserver, 2 workers', startMsgserver, { workers: 2 }],
             ['Nchan, 2 workers', startNchan, { workers: 2 }],
         ]),

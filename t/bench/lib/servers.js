@@ -16,10 +16,10 @@ const { end } = require('./processes');
 const { startNchan } = require('../peers/nchan');
 const { startPushpin } = require('../peers/pushpin');
 
-async function startMsgserver({ engine = 'lmdb', workers = 1 } = {}) {
+async function startMsgserver({ store = {}, workers = 1 } = {}) {
     const server = await Server.start({
         workers,
-        store: { engine, size: '1GiB' },
+        store: { size: '1GiB', ...store },
         limits: { connections: 100000 },
         msgStream: { transports: { websocket: { pingInterval: '1h' } } },
     });
@@ -28,6 +28,7 @@ async function startMsgserver({ engine = 'lmdb', workers = 1 } = {}) {
         kind: 'msgserver',
         port: server.port,
         publish: server.backendSocket,
+        backend: server.backend,
         log: () => server.log,
         stop: () => server.dispose(),
     };

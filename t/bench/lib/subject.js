@@ -10,7 +10,7 @@ const { cpuWhenQuiet, end, family } = require('./processes');
 class Subject {
     // server: what servers.js started.
     static async start(name, server, { clients, oneChannel = false, transport = 'websocket' }) {
-        const subject = new Subject(name, server);
+        const subject = new this(name, server);
         try {
             await subject.connect([clients, ...(oneChannel ? ['one'] : []), transport]);
         } catch (error) {

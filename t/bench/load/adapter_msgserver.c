@@ -32,31 +32,50 @@ static struct slice key_in(struct slice answer)
     return slice_from_string(copy);
 }
 
-static struct slice make_session(int fd, uint32_t number)
+/* Sends the request, and returns the body of the answer; it is valid until the next call. */
+static struct slice ask(int fd, const struct buffer *request)
 {
-    char actor[64], answer[ANSWER_ROOM];
-    struct buffer request = {0};
+    static char answer[ANSWER_ROOM];
     struct slice head, body;
     size_t got = 0;
-    snprintf(actor, sizeof actor, "{\"actorId\":\"player-%u\",\"ttl\":\"1d\"}", number);
-    put_post(&request, "/sessions", "application/json", strlen(actor));
-    put_text(&request, actor);
-    write_all(fd, buffer_bytes(&request), buffer_len(&request));
-    buffer_free(&request);
+    write_all(fd, buffer_bytes(request), buffer_len(request));
     do
         got += read_some(fd, answer + got, sizeof answer - got, 0);
     while (http_answer_read(slice_of(answer, got), &head, &body) == 0);
-    return key_in(body);
+    return body;
 }
 
 static void prepare(struct target *target)
 {
     int fd = target_connect_publisher(target);
+    struct buffer request = {0};
     target->session_keys = calloc(target->clients, sizeof *target->session_keys);
     if (!target->session_keys)
         err(EXIT_FAILURE, "making sessions");
-    for (uint32_t i = 0; i < target->clients; i++)
-        target->session_keys[i] = make_session(fd, i);
+    for (uint32_t i = 0; i < target->clients; i++) {
+        char actor[64];
+        snprintf(actor, sizeof actor, "{\"actorId\":\"player-%u\",\"ttl\":\"1d\"}", i);
+        put_post(&request, "/sessions", "application/json", strlen(actor));
+        put_text(&request, actor);
+        target->session_keys[i] = key_in(ask(fd, &request));
+        buffer_clear(&request);
+    }
+    buffer_free(&request);
+    close(fd);
+}
+
+static void clear(const struct target *target)
+{
+    int fd = target_connect_publisher(target);
+    struct buffer request = {0};
+    for (uint32_t i = 0; i < target->clients; i++) {
+        put_text(&request, "DELETE /sessions/");
+        put_bytes(&request, target->session_keys[i].data, target->session_keys[i].len);
+        put_text(&request, " HTTP/1.1\r\nHost: bench\r\n\r\n");
+        ask(fd, &request);
+        buffer_clear(&request);
+    }
+    buffer_free(&request);
     close(fd);
 }
 
@@ -140,6 +159,7 @@ const struct adapter adapter_msgserver = {
     .is_http = true,
     .has_ids = true,
     .prepare = prepare,
+    .clear = clear,
     .put_path = put_path,
     .put_broadcast = put_broadcast,
     .in_bulk = true,

@@ -8,6 +8,7 @@
  *
  *   confirm COUNT      clients confirm every COUNT messages; 0: never
  *   reconnect          each client leaves and comes back, which confirms what it has
+ *   leave              clients leave, their sessions are deleted, and the program ends
  *   fanout MS FLIGHT   broadcast for that many milliseconds, while FLIGHT of them are on their way
  *   pace MS RATE       send RATE single messages a second, one a request, each when it is due
  *   saturate MS BULK WINDOW
@@ -23,6 +24,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/units.h"
 #include "bench/load/client.h"
@@ -255,6 +257,15 @@ static void reconnect(struct load *load)
     }
 }
 
+static void leave(struct load *load)
+{
+    for (uint32_t i = 0; i < load->target.clients; i++)
+        close(load->clients[i].watch.fd);
+    if (load->target.adapter->clear)
+        load->target.adapter->clear(&load->target);
+    exit(EXIT_SUCCESS);
+}
+
 /* Commands that only change how the clients stand. */
 static bool adjust(struct load *load, const char *name, const char *argument)
 {
@@ -262,6 +273,8 @@ static bool adjust(struct load *load, const char *name, const char *argument)
         client_confirm_after = (uint32_t)number_of(argument, 0, UINT32_MAX);
     else if (strcmp(name, "reconnect") == 0)
         reconnect(load);
+    else if (strcmp(name, "leave") == 0)
+        leave(load);
     else
         return false;
     puts("{}");

@@ -33,8 +33,9 @@ struct adapter {
     bool is_http; /* publishes by HTTP requests, each answered before the next */
     bool closes;  /* ends the connection with each answer */
     bool has_ids; /* counts the messages of each client, from 1 */
-    /* Makes what clients need; may be NULL. */
+    /* Make what clients need, and take it away; may be NULL. */
     void (*prepare)(struct target *target);
+    void (*clear)(const struct target *target);
     /* Appends the path and query with which a client connects. */
     void (*put_path)(const struct target *target, uint32_t client, struct buffer *out);
     void (*put_broadcast)(const struct target *target, const struct message *message,
