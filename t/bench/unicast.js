@@ -5,8 +5,8 @@
 const { startLimit, startMsgserver, startNchan } = require('./lib/servers');
 const { Comparison } = require('./lib/comparison');
 const { withSubjects } = require('./lib/line_up');
-const { takeTurns, writeKeys } = require('./lib/rounds');
-const { spread } = require('./lib/statistics');
+const { rounded, takeTurns, writeKeys } = require('./lib/rounds');
+const { median, spread } = require('./lib/statistics');
 
 const QUICK = Boolean(process.env.BENCH_QUICK);
 const ROUNDS = QUICK ? 5 : 11;
@@ -26,9 +26,11 @@ async function compareLatency(keys, clients, named) {
     console.log(`  ${RATE} messages/s to ${clients} sessions, one a request, from when each was due to its receipt`);
     for (const [key, subject] of there) {
         const [p50, p99] = ['p50', 'p99'].map((figure) => spread(subject.figures(kind, figure)));
-        console.log(`    ${subject.name.padEnd(22)} p50 ${p50.median} µs, p99 ${p99.median} µs (${p99.low} to ${p99.high})`);
+        const cpu = median(subject.figures(kind, 'cpu'));
+        console.log(`    ${subject.name.padEnd(22)} p50 ${p50.median} µs, p99 ${p99.median} µs (${p99.low} to ${p99.high}); ${cpu.toFixed(1)} µs of processor time each`);
         keys[`unicast_${clients}${key}_p50_us`] = p50.median;
         keys[`unicast_${clients}${key}_p99_us`] = p99.median;
+        keys[`unicast_${clients}${key}_paced_cpu_us`] = rounded(cpu);
     }
 }
 

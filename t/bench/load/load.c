@@ -310,10 +310,10 @@ static void command(struct load *load, char *line)
 static const struct adapter *adapter_named(const char *name)
 {
     static const struct adapter *const adapters[] = {&adapter_msgserver, &adapter_limit,
-                                                     &adapter_nchan, &adapter_pushpin};
-    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++)
-        if (strcmp(adapters[i]->name, name) == 0)
-            return adapters[i];
+                                                     &adapter_nchan, &adapter_pushpin, NULL};
+    for (const struct adapter *const *adapter = adapters; *adapter; adapter++)
+        if (strcmp((*adapter)->name, name) == 0)
+            return *adapter;
     errx(EXIT_FAILURE, "no server \"%s\"", name);
 }
 
