@@ -5,12 +5,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench/load/arrivals.h"
 #include "bench/load/http_answer.h"
 
-enum { SCRATCH_BYTES = 256 << 10, HEAD_BYTES = 4096, CLIENTS_PER_SOURCE = 20000 };
+enum { SCRATCH_BYTES = 256 << 10, HEAD_BYTES = 4096 };
 
-uint32_t client_confirm_after;
-void (*client_received)(const struct message *message);
+/* The kernel finds free ports slowly when half of those of an address are taken. */
+enum { CLIENTS_PER_SOURCE = 8000 };
+
+struct client_settings *client_settings;
 
 static const struct transport_methods *methods_of(const struct client *client)
 {
@@ -45,7 +48,7 @@ void client_take_pack(struct client *client, struct slice pack)
                  (unsigned long long)id, (unsigned long long)client->last_id);
         client->last_id = id;
         client->unconfirmed++;
-        client_received(&message);
+        arrivals_add(&message);
     }
 }
 
@@ -74,8 +77,8 @@ static void on_readable(struct watch *watch)
         got = read_some(watch->fd, scratch, sizeof scratch, MSG_DONTWAIT);
         client_take_bytes(client, slice_of(scratch, got));
     } while (got == sizeof scratch);
-    if (methods_of(client)->confirm && client_confirm_after > 0 &&
-        client->unconfirmed >= client_confirm_after) {
+    uint32_t confirm_after = client_settings->confirm_after;
+    if (methods_of(client)->confirm && confirm_after > 0 && client->unconfirmed >= confirm_after) {
         methods_of(client)->confirm(client);
         client->unconfirmed = 0;
     }

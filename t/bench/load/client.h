@@ -46,10 +46,10 @@ void client_expect_head(struct client *client, const char *status);
 
 /* --- for the load generator ------------------------------------------------------------------- */
 
-/* After how many messages clients confirm, all up to then at once; 0: never. */
-extern uint32_t client_confirm_after;
-
-/* Called for each message, when it came once and in order. */
-extern void (*client_received)(const struct message *message);
+/* In memory that all processes of the load generator share. */
+struct client_settings {
+    uint32_t confirm_after; /* so many messages, all up to then at once; 0: never */
+};
+extern struct client_settings *client_settings;
 
 #endif

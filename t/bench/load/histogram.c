@@ -22,8 +22,8 @@ static uint64_t lowest_of(unsigned bucket)
 
 void histogram_add(struct histogram *histogram, uint64_t value)
 {
-    histogram->count++;
-    histogram->buckets[bucket_of(value)]++;
+    atomic_fetch_add_explicit(&histogram->buckets[bucket_of(value)], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&histogram->count, 1, memory_order_relaxed);
 }
 
 uint64_t histogram_percentile(const struct histogram *histogram, double percent)

@@ -2,6 +2,7 @@
 #ifndef MSGSERVER_BENCH_HISTOGRAM_H
 #define MSGSERVER_BENCH_HISTOGRAM_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum {
@@ -9,10 +10,10 @@ enum {
     HISTOGRAM_BUCKETS = (64 - HISTOGRAM_STEPS_LOG2 + 1) << HISTOGRAM_STEPS_LOG2
 };
 
-/* All-zero is empty. */
+/* All-zero is empty. Several processes may add at the same time. */
 struct histogram {
-    uint64_t count;
-    uint64_t buckets[HISTOGRAM_BUCKETS];
+    _Atomic uint64_t count;
+    _Atomic uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
 void histogram_add(struct histogram *histogram, uint64_t value);

@@ -18,24 +18,21 @@
  * Times are in microseconds, from when a message was due (where nothing is due: was sent) to its
  * receipt. */
 #include <err.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/units.h"
+#include "bench/load/arrivals.h"
 #include "bench/load/client.h"
-#include "bench/load/histogram.h"
 #include "bench/load/publisher.h"
+#include "bench/load/shards.h"
 
 enum {
     PUBLISHERS = MESSAGE_LANES,
     BULK_MAX = 1000,
-    FLIGHT_MAX = 64,
-    EVENTS_AT_ONCE = 256,
     END_LIMIT_US = 60000000,
     MICROSECONDS = 1000000
 };
@@ -58,28 +55,9 @@ struct run {
     uint64_t sent;
 };
 
-/* What arrived in this run. */
-static struct {
-    struct histogram latencies;
-    uint64_t count, last_us;
-    uint64_t broadcasts;                              /* that all clients have */
-    uint32_t of_broadcast[MESSAGE_LANES][FLIGHT_MAX]; /* of the one with this remainder */
-} arrived;
-
-static uint32_t all_clients;
-
-static void on_received(const struct message *message)
+static uint64_t arrived_count(void)
 {
-    arrived.last_us = now_us();
-    arrived.count++;
-    histogram_add(&arrived.latencies, arrived.last_us - message->due_us);
-    if (message->kind != MESSAGE_BROADCAST)
-        return;
-    uint32_t *count = &arrived.of_broadcast[message->lane][message->number % FLIGHT_MAX];
-    if (++*count == all_clients) {
-        *count = 0;
-        arrived.broadcasts++;
-    }
+    return arrivals()->latencies.count;
 }
 
 /* --- one run ---------------------------------------------------------------------------------- */
@@ -135,9 +113,10 @@ static uint64_t pace(struct load *load, struct run *run, uint64_t now)
 static void saturate(struct load *load, struct run *run, uint64_t now)
 {
     struct publisher *publisher;
-    while (now < run->end_us &&
-           (run->sent == arrived.count || run->sent - arrived.count + run->bulk <= run->window) &&
-           (publisher = idle_publisher(load, PUBLISHERS)))
+    while (
+        now < run->end_us &&
+        (run->sent == arrived_count() || run->sent - arrived_count() + run->bulk <= run->window) &&
+        (publisher = idle_publisher(load, PUBLISHERS)))
         order(load, run, publisher, now);
 }
 
@@ -145,7 +124,7 @@ static void saturate(struct load *load, struct run *run, uint64_t now)
 static void broadcast(struct load *load, struct run *run, uint64_t now)
 {
     struct publisher *publisher;
-    while (now < run->end_us && run->sent - arrived.broadcasts < run->flight &&
+    while (now < run->end_us && run->sent - arrivals()->broadcasts < run->flight &&
            (publisher = idle_publisher(load, run->flight))) {
         uint32_t lane = (uint32_t)(publisher - load->publishers);
         publisher_broadcast(
@@ -174,23 +153,7 @@ static bool is_over(const struct load *load, const struct run *run)
         if (load->publishers[i].is_busy)
             return false;
     uint64_t due = run->flight > 0 ? run->sent * load->target.clients : run->sent;
-    return arrived.count == due && (run->rate > 0 ? next_due(run) : now_us()) >= run->end_us;
-}
-
-static void wait_for_events(const struct load *load, uint64_t wait_us)
-{
-    struct epoll_event events[EVENTS_AT_ONCE];
-    if (wait_us > MICROSECONDS)
-        wait_us = MICROSECONDS;
-    struct timespec limit = {.tv_sec = (time_t)(wait_us / MICROSECONDS),
-                             .tv_nsec = (long)(wait_us % MICROSECONDS * 1000)};
-    int count = epoll_pwait2(load->epoll, events, EVENTS_AT_ONCE, &limit, NULL);
-    if (count < 0 && errno != EINTR)
-        err(EXIT_FAILURE, "epoll_pwait2");
-    for (int i = 0; i < count; i++) {
-        struct watch *watch = events[i].data.ptr;
-        watch->on_readable(watch);
-    }
+    return arrived_count() == due && (run->rate > 0 ? next_due(run) : now_us()) >= run->end_us;
 }
 
 static double own_cpu_seconds(void)
@@ -198,17 +161,18 @@ static double own_cpu_seconds(void)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / MICROSECONDS;
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / MICROSECONDS +
+           shards_cpu_seconds();
 }
 
 static void report(const struct run *run, double cpu_seconds)
 {
     printf("{\"messages\":%llu,\"deliveries\":%llu,\"seconds\":%.6f,\"p50\":%llu,\"p99\":%llu,"
            "\"ownSeconds\":%.6f}\n",
-           (unsigned long long)run->sent, (unsigned long long)arrived.count,
-           (double)(arrived.last_us - run->start_us) / MICROSECONDS,
-           (unsigned long long)histogram_percentile(&arrived.latencies, 50),
-           (unsigned long long)histogram_percentile(&arrived.latencies, 99), cpu_seconds);
+           (unsigned long long)run->sent, (unsigned long long)arrived_count(),
+           (double)(arrivals()->last_us - run->start_us) / MICROSECONDS,
+           (unsigned long long)histogram_percentile(&arrivals()->latencies, 50),
+           (unsigned long long)histogram_percentile(&arrivals()->latencies, 99), cpu_seconds);
     fflush(stdout);
 }
 
@@ -216,22 +180,21 @@ static void report(const struct run *run, double cpu_seconds)
 static void carry_out(struct load *load, struct run *run, uint64_t milliseconds)
 {
     load->publisher_count = load->target.adapter->is_http ? PUBLISHERS : 1;
-    for (uint32_t i = 0; i < load->publisher_count; i++) {
+    for (uint32_t i = 0; i < load->publisher_count; i++)
         publisher_open(&load->publishers[i], &load->target, load->epoll);
-    }
     double cpu_seconds = own_cpu_seconds();
-    memset(&arrived, 0, sizeof arrived);
-    run->start_us = arrived.last_us = now_us();
+    arrivals_reset();
+    run->start_us = now_us();
     run->end_us = run->start_us + milliseconds * 1000;
     for (;;) {
         uint64_t wait_us = send_all(load, run);
         if (is_over(load, run))
             break;
-        wait_for_events(load, wait_us);
+        shards_wait(load->epoll, wait_us);
         if (now_us() > run->end_us + END_LIMIT_US)
             errx(EXIT_FAILURE, "%s: %llu messages sent, and %llu arrived",
                  load->target.adapter->name, (unsigned long long)run->sent,
-                 (unsigned long long)arrived.count);
+                 (unsigned long long)arrived_count());
     }
     report(run, own_cpu_seconds() - cpu_seconds);
     for (uint32_t i = 0; i < load->publisher_count; i++)
@@ -251,6 +214,8 @@ static uint64_t number_of(const char *text, uint64_t min, uint64_t max)
 
 static void reconnect(struct load *load)
 {
+    if (shards_are_needed(load->target.clients))
+        errx(EXIT_FAILURE, "only %d clients can reconnect", CLIENTS_PER_SHARD);
     for (uint32_t i = 0; i < load->target.clients; i++) {
         client_reopen(&load->clients[i]);
         watch_start(load->epoll, &load->clients[i].watch);
@@ -259,8 +224,10 @@ static void reconnect(struct load *load)
 
 static void leave(struct load *load)
 {
-    for (uint32_t i = 0; i < load->target.clients; i++)
-        close(load->clients[i].watch.fd);
+    shards_stop();
+    if (!shards_are_needed(load->target.clients))
+        for (uint32_t i = 0; i < load->target.clients; i++)
+            close(load->clients[i].watch.fd);
     if (load->target.adapter->clear)
         load->target.adapter->clear(&load->target);
     exit(EXIT_SUCCESS);
@@ -270,7 +237,7 @@ static void leave(struct load *load)
 static bool adjust(struct load *load, const char *name, const char *argument)
 {
     if (strcmp(name, "confirm") == 0)
-        client_confirm_after = (uint32_t)number_of(argument, 0, UINT32_MAX);
+        client_settings->confirm_after = (uint32_t)number_of(argument, 0, UINT32_MAX);
     else if (strcmp(name, "reconnect") == 0)
         reconnect(load);
     else if (strcmp(name, "leave") == 0)
@@ -328,23 +295,20 @@ static enum transport transport_named(const char *name)
     errx(EXIT_FAILURE, "no transport \"%s\"", name);
 }
 
-/* Clients do not all confirm at the same message. */
 static void open_clients(struct load *load)
 {
-    enum { CONFIRMATIONS_APART = 50 };
-    load->clients = calloc(load->target.clients, sizeof *load->clients);
-    if (!load->clients)
-        err(EXIT_FAILURE, "making clients");
-    for (uint32_t i = 0; i < load->target.clients; i++) {
-        client_open(&load->clients[i], &load->target, i);
-        load->clients[i].unconfirmed = i % CONFIRMATIONS_APART;
-        watch_start(load->epoll, &load->clients[i].watch);
-    }
+    arrivals_start(load->target.clients);
+    client_settings = shared_memory(sizeof *client_settings);
+    load->clients = shared_memory(load->target.clients * sizeof *load->clients);
+    if (shards_are_needed(load->target.clients))
+        shards_start(load->clients, &load->target, load->epoll);
+    else
+        shards_open_clients(load->clients, 0, load->target.clients, &load->target, load->epoll);
 }
 
 int main(int argc, char **argv)
 {
-    enum { CLIENTS_MAX = 19900 };
+    enum { CLIENTS_MAX = SHARDS_MAX * CLIENTS_PER_SHARD };
     static struct load load;
     if (argc < 5)
         errx(EXIT_FAILURE, "usage: bench-load KIND PORT PUBLISH CLIENTS [one] [TRANSPORT]");
@@ -360,8 +324,6 @@ int main(int argc, char **argv)
         else
             load.target.transport = transport_named(argv[i]);
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
-    all_clients = load.target.clients;
-    client_received = on_received;
     if (load.target.adapter->prepare)
         load.target.adapter->prepare(&load.target);
     open_clients(&load);
