@@ -16,11 +16,11 @@ const { end } = require('./processes');
 const { startNchan } = require('../peers/nchan');
 const { startPushpin } = require('../peers/pushpin');
 
-async function startMsgserver({ store = {}, workers = 1 } = {}) {
+async function startMsgserver({ store = {}, limits = {}, workers = 1 } = {}) {
     const server = await Server.start({
         workers,
         store: { size: '1GiB', ...store },
-        limits: { connections: 100000 },
+        limits: { connections: 100000, ...limits },
         msgStream: { transports: { websocket: { pingInterval: '1h' } } },
     });
     return {

@@ -78,8 +78,9 @@ static void on_readable(struct watch *watch)
         client_take_bytes(client, slice_of(scratch, got));
     } while (got == sizeof scratch);
     uint32_t confirm_after = client_settings->confirm_after;
-    if (methods_of(client)->confirm && confirm_after > 0 && client->unconfirmed >= confirm_after) {
-        methods_of(client)->confirm(client);
+    if (methods_of(client)->confirm && confirm_after > 0 && client->unconfirmed >= confirm_after &&
+        client->last_id > client_settings->keep) {
+        methods_of(client)->confirm(client, client->last_id - client_settings->keep);
         client->unconfirmed = 0;
     }
 }

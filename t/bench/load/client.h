@@ -24,7 +24,7 @@ struct transport_methods {
     /* Takes what is whole from the front of what came. Returns how many bytes that was. */
     size_t (*take)(struct client *client, struct slice in);
     /* NULL: the next request confirms. */
-    void (*confirm)(struct client *client);
+    void (*confirm)(struct client *client, uint64_t id);
 };
 extern const struct transport_methods transport_websocket, transport_sse, transport_long_polling;
 
@@ -49,6 +49,7 @@ void client_expect_head(struct client *client, const char *status);
 /* In memory that all processes of the load generator share. */
 struct client_settings {
     uint32_t confirm_after; /* so many messages, all up to then at once; 0: never */
+    uint32_t keep;          /* the last so many stay unconfirmed */
 };
 extern struct client_settings *client_settings;
 

@@ -6,7 +6,8 @@
  * clients listen to one channel (peers that have channels). It says "ready" when all clients are
  * connected; then each line of standard input is a command, answered by a line of JSON:
  *
- *   confirm COUNT      clients confirm every COUNT messages; 0: never
+ *   confirm COUNT [KEEP]
+ *                      clients confirm every COUNT messages (0: never) all but the last KEEP
  *   reconnect          each client leaves and comes back, which confirms what it has
  *   leave              clients leave, their sessions are deleted, and the program ends
  *   fanout MS FLIGHT   broadcast for that many milliseconds, while FLIGHT of them are on their way
@@ -234,10 +235,13 @@ static void leave(struct load *load)
 }
 
 /* Commands that only change how the clients stand. */
-static bool adjust(struct load *load, const char *name, const char *argument)
+static bool adjust(struct load *load, const char *name, const char *argument, const char *second)
 {
     if (strcmp(name, "confirm") == 0)
-        client_settings->confirm_after = (uint32_t)number_of(argument, 0, UINT32_MAX);
+        *client_settings = (struct client_settings){
+            .confirm_after = (uint32_t)number_of(argument, 0, UINT32_MAX),
+            .keep = second ? (uint32_t)number_of(second, 0, UINT32_MAX) : 0,
+        };
     else if (strcmp(name, "reconnect") == 0)
         reconnect(load);
     else if (strcmp(name, "leave") == 0)
@@ -255,19 +259,19 @@ static void command(struct load *load, char *line)
     enum { MILLISECONDS_MAX = 3600000 };
     char *rest;
     const char *name = strtok_r(line, SPACE, &rest);
-    const char *argument = strtok_r(NULL, SPACE, &rest);
+    const char *argument = strtok_r(NULL, SPACE, &rest), *second = strtok_r(NULL, SPACE, &rest);
     struct run run = {.bulk = 1};
-    if (!name || adjust(load, name, argument))
+    if (!name || adjust(load, name, argument, second))
         return;
     uint64_t milliseconds = number_of(argument, 1, MILLISECONDS_MAX);
     if (strcmp(name, "pace") == 0) {
-        run.rate = number_of(strtok_r(NULL, SPACE, &rest), 1, MICROSECONDS);
+        run.rate = number_of(second, 1, MICROSECONDS);
     } else if (strcmp(name, "saturate") == 0) {
         uint64_t bulk_max = load->target.adapter->in_bulk ? BULK_MAX : 1;
-        run.bulk = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, bulk_max);
+        run.bulk = (uint32_t)number_of(second, 1, bulk_max);
         run.window = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, load->target.clients);
     } else if (strcmp(name, "fanout") == 0) {
-        run.flight = (uint32_t)number_of(strtok_r(NULL, SPACE, &rest), 1, PUBLISHERS);
+        run.flight = (uint32_t)number_of(second, 1, PUBLISHERS);
     } else {
         errx(EXIT_FAILURE, "no such command");
     }

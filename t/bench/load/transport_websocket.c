@@ -46,11 +46,11 @@ static size_t take(struct client *client, struct slice in)
 }
 
 /* A masked text frame; a mask of zeros leaves the text as it is. */
-static void confirm(struct client *client)
+static void confirm(struct client *client, uint64_t id)
 {
     enum { HEADER = 2 + 4, ID_ROOM = 24 };
     char frame[HEADER + ID_ROOM] = {(char)(0x80 | WEBSOCKET_TEXT)};
-    int len = snprintf(frame + HEADER, ID_ROOM, "%llu", (unsigned long long)client->last_id);
+    int len = snprintf(frame + HEADER, ID_ROOM, "%llu", (unsigned long long)id);
     frame[1] = (char)(0x80 | len);
     write_all(client->watch.fd, frame, HEADER + (size_t)len);
 }
