@@ -3,14 +3,30 @@
 
 const { Subject } = require('./subject');
 
-// wanted: [[name, start function, its options, what is otherwise than in `options`]]. Calls work(subjects by name), without those peers
-// that are not installed.
+// Nothing stays behind when the program ends before its end: Ctrl-C, say.
+const running = new Set();
+process.on('exit', () => {
+    for (const pid of running) {
+        try {
+            process.kill(pid);
+        } catch (error) {
+            // it is gone
+        }
+    }
+});
+for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.on(signal, () => process.exit(1));
+}
+
+// wanted: [[name, start function, its options, what is otherwise than in `options`]]; `options` are
+// those of the load generators. Calls work(subjects by name), without the peers that are not installed.
 async function withSubjects(wanted, options, work) {
     const subjects = {};
     try {
         for (const [name, start, how, otherwise] of wanted) {
             const server = await start(how);
             if (server) {
+                running.add(server.pid);
                 subjects[name] = await Subject.start(name, server, { ...options, ...otherwise });
             } else {
                 console.log(`  ${name}: not installed, and left out`);
@@ -20,6 +36,7 @@ async function withSubjects(wanted, options, work) {
     } finally {
         for (const subject of Object.values(subjects)) {
             await subject.stop();
+            running.delete(subject.server.pid);
         }
     }
 }
