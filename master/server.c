@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "io/child_contract.h"
 #include "master/announcer.h"
+#include "master/capacity.h"
 #include "master/config_report.h"
 #include "master/descriptors.h"
 #include "master/discovery/cluster_id.h"
@@ -298,7 +299,8 @@ int server_run(struct settings *settings, const struct config_source *source)
     ev_init(&server.deadline, on_deadline);
     server.deadline.data = &server;
     watch_signals(&server);
-    descriptors_raise_limit(settings->limit_connections);
+    descriptors_raise_limit();
+    capacity_report(settings);
     int status = start(&server);
     if (status == EXIT_OK) {
         ev_run(server.loop, 0);

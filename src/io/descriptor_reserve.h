@@ -8,6 +8,11 @@
 
 /* Raises the soft limit to the hard one, less the reserve. Returns what the process may open. */
 uint64_t descriptor_reserve_make(void);
+/* What a process whose hard limit is `limit` may open beside the reserve. */
+uint64_t descriptors_beside_reserve(uint64_t limit);
+/* How many of those that a client worker may open are for clients: the others are for backends,
+ * channels, lent listeners, and clients that are refused in good order. */
+uint64_t descriptors_for_clients(uint64_t openable);
 
 /* Around what may use the reserve; nothing happens in a process that made none. */
 void descriptor_reserve_open(void);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/handle_table.h"
-#include "base/pool.h"
+#include "base/slab.h"
 #include "base/roster.h"
 
 enum { ELEMENTS = 5000 };
@@ -194,13 +194,13 @@ struct object {
     uint64_t number, more[20];
 };
 
-START_TEST(pool_gives_zeroed_memory_and_takes_it_back)
+START_TEST(slab_gives_zeroed_memory_and_takes_it_back)
 {
     static struct object *objects[ELEMENTS];
-    struct pool pool = {.object_size = sizeof(struct object)};
+    struct slab slab = {.object_size = sizeof(struct object)};
     for (int round = 0; round < 3; round++) {
         for (uint64_t i = 0; i < ELEMENTS; i++) {
-            objects[i] = pool_allocate(&pool);
+            objects[i] = slab_allocate(&slab);
             ck_assert_ptr_nonnull(objects[i]);
             for (size_t j = 0; j < 20; j++)
                 ck_assert_uint_eq(objects[i]->more[j], 0);
@@ -209,9 +209,9 @@ START_TEST(pool_gives_zeroed_memory_and_takes_it_back)
         }
         /* Half of them go, in another order, and come again. */
         for (size_t i = 0; i < ELEMENTS; i += 2)
-            pool_release(&pool, objects[(i * 7) % ELEMENTS]);
+            slab_release(&slab, objects[(i * 7) % ELEMENTS]);
         for (uint64_t i = 0; i < ELEMENTS; i += 2) {
-            struct object *object = pool_allocate(&pool);
+            struct object *object = slab_allocate(&slab);
             ck_assert_ptr_nonnull(object);
             ck_assert_uint_eq(object->number, 0);
             object->number = (i * 7) % ELEMENTS;
@@ -219,17 +219,17 @@ START_TEST(pool_gives_zeroed_memory_and_takes_it_back)
         }
         for (uint64_t i = 0; i < ELEMENTS; i++) {
             ck_assert_uint_eq(objects[i]->number, i);
-            pool_release(&pool, objects[i]);
+            slab_release(&slab, objects[i]);
         }
-        ck_assert_ptr_null(pool.blocks);
+        ck_assert_ptr_null(slab.blocks);
     }
-    pool_release(&pool, NULL);
+    slab_release(&slab, NULL);
 }
 END_TEST
 
 static void add_tests(TCase *cases)
 {
-    tcase_add_test(cases, pool_gives_zeroed_memory_and_takes_it_back);
+    tcase_add_test(cases, slab_gives_zeroed_memory_and_takes_it_back);
     tcase_add_test(cases, handles_are_found_as_long_as_they_are_in);
     tcase_add_test(cases, a_table_of_handles_agrees_with_an_array);
     tcase_add_test(cases, a_table_of_handles_shrinks_as_it_empties);

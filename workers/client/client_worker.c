@@ -77,7 +77,7 @@ struct client_worker *client_worker_new(struct ev_loop *loop, uint32_t incarnati
         return NULL;
     }
     worker->loop = loop;
-    worker->connection_pool.object_size = sizeof(struct connection);
+    worker->connection_slab.object_size = sizeof(struct connection);
     worker->settings = *settings;
     *settings = (struct settings){0};
     init_deadlines(worker);

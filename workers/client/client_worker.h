@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "base/log.h"
-#include "base/pool.h"
+#include "base/slab.h"
 #include "codecs/control_frames.h"
 #include "codecs/settings.h"
 #include "io/memory_trim.h"
@@ -34,7 +34,7 @@ struct client_worker {
     struct deadlines deadlines;
     struct memory_trim memory_trim;
     struct session_refusals refusals;
-    struct pool connection_pool;
+    struct slab connection_slab;
     struct connection *connections;
     size_t client_connections; /* counted against server.limits.connections */
     struct log_limit refused_log;

@@ -136,7 +136,7 @@ static void destroy(struct connection *connection)
 {
     struct client_worker *worker = connection->worker;
     connection->magic = 0;
-    pool_release(&worker->connection_pool, connection);
+    slab_release(&worker->connection_slab, connection);
     memory_trim_note(&worker->memory_trim);
 }
 
@@ -328,7 +328,7 @@ void connection_stop(struct connection *connection)
 
 struct connection *connection_new(struct client_worker *worker, const struct accepted *accepted)
 {
-    struct connection *connection = pool_allocate(&worker->connection_pool);
+    struct connection *connection = slab_allocate(&worker->connection_slab);
     if (!connection) {
         close(accepted->fd);
         return NULL;

@@ -18,9 +18,6 @@
 /* Kept back from the limit of a stop, for the exit itself. */
 enum { EXIT_MARGIN_MS = 100 };
 
-/* Refused clients among them, which are answered before they are closed. */
-enum { NOT_FOR_CLIENTS = 2 * REFUSED_CONNECTIONS_AT_ONCE };
-
 struct process {
     struct ev_loop *loop;
     struct control_channel *control;
@@ -52,9 +49,7 @@ static void fail(struct process *process, const char *why)
  * them than leaves room for backends, channels and lent listeners. */
 static void bound_connections(struct settings *settings)
 {
-    uint64_t descriptors = descriptor_reserve_make();
-    uint64_t half = descriptors / 2;
-    uint64_t room = half > NOT_FOR_CLIENTS ? descriptors - NOT_FOR_CLIENTS : half;
+    uint64_t room = descriptors_for_clients(descriptor_reserve_make());
     if (settings->limit_connections > room)
         settings->limit_connections = room;
 }

@@ -24,7 +24,7 @@ static const enum metric STYLE_METRICS[] = {
 struct attachment *attachment_new(struct relay *relay, struct outlet *outlet,
                                   enum attachment_style style, uint64_t handle)
 {
-    struct attachment *attachment = pool_allocate(&relay->attachments.pool);
+    struct attachment *attachment = slab_allocate(&relay->attachments.slab);
     if (!attachment)
         return NULL;
     attachment->magic = ATTACHMENT_MAGIC;
@@ -33,7 +33,7 @@ struct attachment *attachment_new(struct relay *relay, struct outlet *outlet,
     attachment->handle = handle;
     attachment->outlet = outlet;
     if (handle != 0 && handle_table_add(&relay->attachments.by_handle, &attachment->handle) != 0) {
-        pool_release(&relay->attachments.pool, attachment);
+        slab_release(&relay->attachments.slab, attachment);
         return NULL;
     }
     DL_APPEND(outlet->attachments, attachment);
@@ -112,7 +112,7 @@ void attachment_close(struct relay *relay, struct attachment *attachment)
     metric_sub(&relay->metrics, STYLE_METRICS[attachment->style], 1);
     attachment->magic = 0;
     free(attachment->route);
-    pool_release(&relay->attachments.pool, attachment);
+    slab_release(&relay->attachments.slab, attachment);
     if (outlet->kind == OUTLET_PEER) {
         metric_sub(&relay->metrics, METRIC_ATTACHED_FROM_PEERS, 1);
         peer_outlet_left(relay, peer_outlet_of(outlet));

@@ -13,7 +13,7 @@
 #include <ev.h>
 
 #include "base/handle_table.h"
-#include "base/pool.h"
+#include "base/slab.h"
 #include "base/table.h"
 #include "codecs/data_frames.h"
 #include "codecs/envelope.h"
@@ -68,7 +68,7 @@ struct attachment {
 };
 
 struct attachments {
-    struct pool pool;
+    struct slab slab;
     struct handle_table by_handle; /* those of workers */
     struct attachment *paced;      /* soonest first */
     uint64_t pace_ms;

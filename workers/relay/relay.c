@@ -155,7 +155,7 @@ struct relay *relay_new(struct ev_loop *loop, const struct settings *settings, u
         return NULL;
     }
     relay->magic = RELAY_MAGIC;
-    relay->attachments.pool.object_size = sizeof(struct attachment);
+    relay->attachments.slab.object_size = sizeof(struct attachment);
     relay->loop = loop;
     relay->settings = settings;
     relay->budget.limit = settings->limit_host_bytes;
