@@ -23,9 +23,9 @@ while [ $# -gt 0 ]; do
 		export BENCH_CONNECTIONS=$2
 		shift
 		;;
-	fanout | idle | mesh | mesh-relay | store | unicast) scenarios="$scenarios $1" ;;
+	connect | fanout | idle | mesh | mesh-relay | store | unicast) scenarios="$scenarios $1" ;;
 	*)
-		echo "bench: no scenario \"$1\"; there are: fanout, idle, mesh, mesh-relay, store, unicast"
+		echo "bench: no scenario \"$1\"; there are: connect, fanout, idle, mesh, mesh-relay, store, unicast"
 		exit 64
 		;;
 	esac
@@ -37,7 +37,7 @@ export MSGSERVER_BUILD=$build BENCH_QUICK=$quick
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 # --quick alone leaves out those that start a hundred hosts, or rounds by the dozen.
-[ -n "$scenarios" ] || { [ -n "$quick" ] && scenarios="fanout unicast idle" || scenarios="fanout unicast idle store mesh mesh-relay"; }
+[ -n "$scenarios" ] || { [ -n "$quick" ] && scenarios="fanout unicast idle connect" || scenarios="fanout unicast idle connect store mesh mesh-relay"; }
 for scenario in $scenarios; do
 	node "$scenario.js" "$results" || { echo "bench: $scenario failed"; exit 1; }
 done
