@@ -18,14 +18,14 @@ enum { LINK_MAGIC = 0x6c696e6b, ATTACHMENT_MAGIC = 0x61747461, REQUEST_LIMIT_MS 
 struct attachment {
     uint64_t handle;
     unsigned magic;
-    uint8_t style;
-    bool announced; /* some relay was told: the next one must know the session, or it is gone */
-    bool confirmation_owed; /* the channel was congested when `confirmed` changed */
     uint16_t address_len;
-    uint64_t since_us;  /* when the client came: clock_monotonic_us() */
-    uint64_t confirmed; /* the highest ID that the client confirmed; covers all below it */
-    size_t in_flight;   /* cost of what the present relay delivered and was not taken yet */
-    size_t owed;        /* the credit for what was taken, below credit_slack() */
+    uint8_t style;
+    bool announced : 1; /* some relay was told: the next one must know the session, or it is gone */
+    bool confirmation_owed : 1; /* the channel was congested when `confirmed` changed */
+    uint64_t since_us;          /* when the client came: clock_monotonic_us() */
+    uint64_t confirmed;         /* the highest ID that the client confirmed; covers all below it */
+    uint32_t in_flight;         /* cost of what the present relay delivered and was not taken yet */
+    uint32_t owed;              /* the credit for what was taken, below credit_slack() */
     struct relay_link *link;
     const struct attachment_events *events;
     void *owner;
@@ -328,7 +328,7 @@ static void send_confirmation(struct attachment *attachment, const uint64_t *ids
         wrote(link, -1);
         return;
     }
-    struct frame_confirm frame = {attachment->handle, (uint32_t)attachment->owed,
+    struct frame_confirm frame = {attachment->handle, attachment->owed,
                                   buffer_slice(&link->scratch)};
     attachment->owed = 0;
     wrote(link, put_confirm(data_channel_out(link->channel), &frame));
@@ -361,12 +361,11 @@ void attachment_credit(struct attachment *attachment, size_t bytes)
         bytes = attachment->in_flight;
     if (bytes == 0 || !link->channel)
         return;
-    attachment->in_flight -= bytes;
-    attachment->owed += bytes;
+    attachment->in_flight -= (uint32_t)bytes;
+    attachment->owed += (uint32_t)bytes;
     if (attachment->owed < credit_slack(link->window))
         return;
-    INVARIANT(attachment->owed <= UINT32_MAX, "more bytes taken than a delivery can hold");
-    struct frame_credit frame = {attachment->handle, (uint32_t)attachment->owed};
+    struct frame_credit frame = {attachment->handle, attachment->owed};
     attachment->owed = 0;
     wrote(link, put_credit(data_channel_out(link->channel), &frame));
 }
@@ -378,7 +377,9 @@ static void deliver(struct attachment *attachment, struct slice messages, uint32
 {
     void (*on_messages)(void *, struct slice, uint32_t, size_t) = attachment->events->on_messages;
     void *owner = attachment->owner;
-    attachment->in_flight += messages_cost(count, body_bytes);
+    uint64_t cost = messages_cost(count, body_bytes);
+    INVARIANT(cost <= UINT32_MAX - attachment->in_flight, "more in flight than any window allows");
+    attachment->in_flight += (uint32_t)cost;
     if (attachment->style != STYLE_STREAM)
         free_attachment(attachment);
     on_messages(owner, messages, count, body_bytes);

@@ -109,7 +109,7 @@ static void put_into_share(struct relay *relay, uint32_t first, uint32_t end, st
     struct broadcast broadcast;
     uint64_t mailboxes = 0;
     for (uint32_t i = first; i < end; i++)
-        mailboxes += session_at(registry, i)->home == NULL;
+        mailboxes += !session_is_adopted(session_at(registry, i));
     if (mailboxes == 0)
         return;
     struct blob *blob = message_body_new(registry, body);
@@ -120,7 +120,7 @@ static void put_into_share(struct relay *relay, uint32_t first, uint32_t end, st
     } else {
         for (uint32_t i = first; i < end; i++) {
             fetch_ahead(registry, i);
-            if (!session_at(registry, i)->home)
+            if (!session_is_adopted(session_at(registry, i)))
                 put_into(relay, session_at(registry, i), body.len, result);
         }
         broadcast_end(registry);

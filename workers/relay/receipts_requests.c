@@ -34,7 +34,7 @@ int answer_read_message(struct relay *relay, struct slice payload, struct buffer
     struct session *session = session_find(&relay->registry, read.address);
     struct frame_message_state message = {.outcome = OUTCOME_NO_SESSION,
                                           .settlement = SETTLEMENT_COUNT};
-    if (session && !session->home) {
+    if (session && !session_is_adopted(session)) {
         session_drop_due(&relay->registry, session);
         message.outcome = OUTCOME_QUEUED;
         message.state = (uint8_t)state_in_mailbox(&session->mailbox, read.id);

@@ -31,7 +31,7 @@ void relay_end_session(struct relay *relay, struct session *session, enum sessio
                        enum end_reason reason)
 {
     struct attachment *attachment = session->attachment;
-    if (session->home) {
+    if (session_is_adopted(session)) {
         struct remote_client *client = remote_home_find(relay, session_address(session));
         attachment = client ? client->attachment : NULL;
     }
@@ -46,7 +46,7 @@ static void on_expired(void *context, struct session *session)
 {
     struct relay *relay = context;
     /* Only of an adopted session the registry does not know that a client is attached. */
-    if (session->home && remote_home_find(relay, session_address(session)))
+    if (session_is_adopted(session) && remote_home_find(relay, session_address(session)))
         session_release(&relay->registry, session, clock_monotonic_ms());
     else
         relay_end_session(relay, session, SESSION_EXPIRED, END_EXPIRED);

@@ -38,15 +38,15 @@ static int put_session_state(struct relay *relay, const struct session *session,
 {
     const struct mailbox *mailbox = &session->mailbox;
     const struct remote_client *client =
-        session->home ? remote_home_find(relay, session_address(session)) : NULL;
+        session_is_adopted(session) ? remote_home_find(relay, session_address(session)) : NULL;
     const struct attachment *attachment = client ? client->attachment : session->attachment;
     struct frame_session state = {
         .outcome = OUTCOME_QUEUED,
         .address = session_address(session),
-        .home = session->home ? slice_from_string(session->home) : relay_cluster_id(relay),
+        .home = session_is_adopted(session) ? session_home(session) : relay_cluster_id(relay),
         .ttl_ms = session->ttl_ms,
         .age_ms = clock_steady_ms() - session->created_ms,
-        .adopted = session->home != NULL,
+        .adopted = session_is_adopted(session),
         .attached = attachment != NULL,
         .attachment = attachment ? attachment->handle : 0,
         .last_id = mailbox->last_id,
@@ -243,8 +243,8 @@ static struct recipient_result send_to(struct relay *relay, struct slice address
         metric_add(&relay->metrics, METRIC_REFUSED_NO_SESSION, bodies->count);
         return (struct recipient_result){.outcome = OUTCOME_NO_SESSION};
     }
-    if (session->home)
-        return send_elsewhere(relay, slice_from_string(session->home), address, send);
+    if (session_is_adopted(session))
+        return send_elsewhere(relay, session_home(session), address, send);
     struct message_order order = order_of(send, bodies);
     return accept_here(relay, session, &order);
 }

@@ -71,7 +71,7 @@ static struct attachment *addressed_attachment(struct relay *relay, struct slice
 static struct session *session_here(struct relay *relay, struct slice address)
 {
     struct session *session = session_find(&relay->registry, address);
-    return session && !session->home ? session : NULL;
+    return session && !session_is_adopted(session) ? session : NULL;
 }
 
 /* Of a clock that began with a start of the system. */

@@ -108,10 +108,8 @@ static void free_session(struct session_registry *registry, struct session *sess
     while (session->keys)
         used_key_remove(&registry->used_keys, &session->keys, session->keys);
     roster_remove(&registry->sessions, &session->member);
-    budget_discharge(registry->budget,
-                     cost_of(session->address_len, session->home ? strlen(session->home) : 0));
+    budget_discharge(registry->budget, cost_of(session->address_len, session->home_len));
     session->magic = 0;
-    free(session->home);
     free(session);
 }
 
@@ -174,25 +172,17 @@ static size_t make_address(const struct session_order *order, char address[ADDRE
 
 static struct session *new_session(struct slice address, struct slice home)
 {
-    struct session *session = calloc(1, sizeof *session + address.len);
+    INVARIANT(address.len <= ADDRESS_MAX && home.len <= CLUSTER_ID_MAX, "a name beyond its limit");
+    struct session *session = calloc(1, sizeof *session + address.len + home.len);
     if (!session)
         return NULL;
     session->magic = SESSION_MAGIC;
     session->address_len = (uint16_t)address.len;
-    memcpy(session->address, address.data, address.len);
-    if (home.len > 0 && !(session->home = strndup(home.data, home.len))) {
-        free(session);
-        return NULL;
-    }
+    session->home_len = (uint8_t)home.len;
+    memcpy(session->text, address.data, address.len);
+    if (home.len > 0)
+        memcpy(session->text + address.len, home.data, home.len);
     return session;
-}
-
-/* One that is in no table. */
-static void discard_session(struct session *session)
-{
-    if (session)
-        free(session->home);
-    free(session);
 }
 
 static void start_life(struct session_registry *registry, struct session *session, uint64_t ttl_ms,
@@ -212,7 +202,7 @@ struct stored_session session_to_store(const struct session *session)
     const struct mailbox *mailbox = &session->mailbox;
     return (struct stored_session){.number = session->number,
                                    .address = session_address(session),
-                                   .home = slice_from_string(session->home),
+                                   .home = session_home(session),
                                    .ttl_ms = session->ttl_ms,
                                    .created_ms = session->created_ms,
                                    .counts = {.confirmed = mailbox_first_waiting(mailbox) - 1,
@@ -244,7 +234,7 @@ enum outcome session_create(struct session_registry *registry, const struct sess
     struct session *session = new_session(address, order->home);
     if (!session || roster_add(&registry->sessions, &session->member) != 0) {
         budget_discharge(registry->budget, cost);
-        discard_session(session);
+        free(session);
         return OUTCOME_OVER_LIMIT;
     }
     session->number = ++registry->last_number;
@@ -266,7 +256,7 @@ struct session *session_restore(struct session_registry *registry,
 {
     struct session *session = new_session(stored->address, stored->home);
     if (!session || roster_add(&registry->sessions, &session->member) != 0) {
-        discard_session(session);
+        free(session);
         return NULL;
     }
     uint64_t limit = budget_lift_limit(registry->budget);

@@ -32,7 +32,8 @@ struct session {
     struct roster_member member; /* of registry.sessions */
     unsigned magic;
     uint16_t address_len;
-    bool held; /* a client is attached: its time stands still, and it is not in the wheel */
+    uint8_t home_len; /* 0: the mailbox is here */
+    bool held;        /* a client is attached: its time stands still, and it is not in the wheel */
     /* What the last poll was given, up to polled_last: an identical answer is held back. */
     uint32_t polled_count;
     uint64_t polled_last;
@@ -41,12 +42,11 @@ struct session {
     uint64_t created_ms; /* clock_steady_ms() */
     uint64_t expires_ms; /* monotonic */
     uint64_t ttl_ms;
-    char *home;                    /* NULL: the mailbox is here */
     struct attachment *attachment; /* the newest, or NULL */
     struct mailbox mailbox;
     struct message_times *times; /* or NULL */
     struct used_key *keys;
-    char address[];
+    char text[]; /* its address, then its home */
 };
 
 enum {
@@ -102,7 +102,18 @@ void registry_tick(struct session_registry *registry, uint64_t now_ms);
 
 static inline struct slice session_address(const struct session *session)
 {
-    return slice_of(session->address, session->address_len);
+    return slice_of(session->text, session->address_len);
+}
+
+/* Where the mailbox of an adopted session is; empty for one that is here. */
+static inline struct slice session_home(const struct session *session)
+{
+    return slice_of(session->text + session->address_len, session->home_len);
+}
+
+static inline bool session_is_adopted(const struct session *session)
+{
+    return session->home_len > 0;
 }
 
 /* All sessions are registry.sessions.members[0 … count - 1]. Who walks from the last to the first

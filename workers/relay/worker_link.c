@@ -25,10 +25,10 @@ static void on_attach(struct worker_link *link, struct slice payload)
         worker_link_put_end(link, attach.handle, resumed ? END_HOST_GONE : END_NO_SESSION);
         return;
     }
-    if (here && session->home)
-        attach.home = slice_from_string(session->home);
+    if (here && session_is_adopted(session))
+        attach.home = session_home(session);
     const bool adopted =
-        session && session->home && slice_equals_string(attach.home, session->home);
+        session && session_is_adopted(session) && slice_equal(attach.home, session_home(session));
     struct attachment *attachment =
         attachment_new(relay, &link->outlet, (enum attachment_style)attach.style, attach.handle);
     if (!attachment) {
