@@ -11,8 +11,10 @@
 enum {
     READ_PER_ROUND = 256 << 10,
     KEPT_CAPACITY = 2 * READ_PER_ROUND, /* of an empty buffer, for the next round */
+    SOON_BYTES = 64 << 10,              /* more than that does not wait */
     CHANNEL_MAGIC = 0x6461636e
 };
+static const double SOON_S = 0.002;
 
 struct data_channel {
     unsigned magic;
@@ -20,6 +22,7 @@ struct data_channel {
     ev_io readable;
     ev_io writable;
     ev_prepare round_end; /* never started: fed, see data_channel_wrote() */
+    ev_timer soon;        /* for what may wait for company */
     struct buffer in;
     struct buffer out;
     enum data_direction receives;
@@ -50,6 +53,7 @@ static void stop_watching(struct data_channel *channel)
 {
     ev_io_stop(channel->loop, &channel->readable);
     ev_io_stop(channel->loop, &channel->writable);
+    ev_timer_stop(channel->loop, &channel->soon);
     ev_clear_pending(channel->loop, &channel->round_end);
 }
 
@@ -147,6 +151,7 @@ static void drop_unsent(struct data_channel *channel)
 static void flush(struct data_channel *channel)
 {
     channel->busy++;
+    ev_timer_stop(channel->loop, &channel->soon);
     bool sound = send_out(channel) == 0;
     if (!sound && (errno == EPIPE || errno == ECONNRESET)) {
         sound = true;
@@ -183,6 +188,13 @@ static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
     flush(watcher->data);
 }
 
+static void on_soon(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    flush(watcher->data);
+}
+
 struct data_channel *data_channel_open(struct ev_loop *loop, int fd, enum data_direction receives,
                                        const struct data_channel_handlers *handlers, void *context)
 {
@@ -197,11 +209,14 @@ struct data_channel *data_channel_open(struct ev_loop *loop, int fd, enum data_d
     ev_io_init(&channel->readable, on_readable, fd, EV_READ);
     ev_io_init(&channel->writable, on_writable, fd, EV_WRITE);
     ev_prepare_init(&channel->round_end, on_round_end);
+    ev_timer_init(&channel->soon, on_soon, SOON_S, 0.);
     /* Nothing leaves before all that happened in the round was handled, nor before what its owner
      * does at the round's end, one priority above. */
     ev_set_priority(&channel->writable, EV_MINPRI);
     ev_set_priority(&channel->round_end, EV_MINPRI);
+    ev_set_priority(&channel->soon, EV_MINPRI);
     channel->readable.data = channel->writable.data = channel->round_end.data = channel;
+    channel->soon.data = channel;
     ev_io_start(loop, &channel->readable);
     return channel;
 }
@@ -237,6 +252,21 @@ void data_channel_wrote(struct data_channel *channel)
      * round; a prepare watcher started by another prepare watcher would wait for the next. */
     if (!channel->closed && !ev_is_active(&channel->writable))
         ev_feed_event(channel->loop, &channel->round_end, EV_PREPARE);
+}
+
+void data_channel_wrote_for_later(struct data_channel *channel)
+{
+    if (channel->lost || channel->deaf || channel->closed ||
+        buffer_len(&channel->out) > SOON_BYTES) {
+        data_channel_wrote(channel);
+        return;
+    }
+    /* Whatever is due before takes it along. */
+    if (!ev_is_active(&channel->soon) && !ev_is_active(&channel->writable) &&
+        !ev_is_pending(&channel->round_end)) {
+        ev_timer_set(&channel->soon, SOON_S, 0.);
+        ev_timer_start(channel->loop, &channel->soon);
+    }
 }
 
 bool data_channel_congested(const struct data_channel *channel)

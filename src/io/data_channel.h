@@ -40,6 +40,9 @@ struct buffer *data_channel_out(struct data_channel *channel);
 /* Something was put: it leaves at the end of this loop round, or is dropped when the other end is
  * gone. */
 void data_channel_wrote(struct data_channel *channel);
+/* The same for what nobody waits for: it leaves with the next that is, or after 2 ms. So the other
+ * end need not wake up for it alone. */
+void data_channel_wrote_for_later(struct data_channel *channel);
 bool data_channel_congested(const struct data_channel *channel);
 
 #endif

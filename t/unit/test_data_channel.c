@@ -297,6 +297,31 @@ static size_t swallow(int fd)
     return total;
 }
 
+START_TEST(what_may_wait_goes_with_what_is_due_or_by_itself)
+{
+    struct end end;
+    size_t ends[3];
+    struct buffer frames = three_frames(ends);
+    int peer = open_half(&end, &HANDLERS);
+    buffer_append_slice(data_channel_out(end.channel), slice_of(buffer_bytes(&frames), ends[0]));
+    data_channel_wrote_for_later(end.channel);
+    ev_run(end.loop, EVRUN_NOWAIT);
+    ck_assert_uint_eq(unread(peer), 0);
+    buffer_append_slice(data_channel_out(end.channel),
+                        slice_of(buffer_bytes(&frames) + ends[0], ends[1] - ends[0]));
+    data_channel_wrote(end.channel);
+    ev_run(end.loop, EVRUN_NOWAIT);
+    ck_assert_uint_eq(unread(peer), ends[1]);
+    buffer_append_slice(data_channel_out(end.channel),
+                        slice_of(buffer_bytes(&frames) + ends[1], ends[2] - ends[1]));
+    data_channel_wrote_for_later(end.channel);
+    while (unread(peer) < ends[2])
+        ev_run(end.loop, EVRUN_ONCE);
+    buffer_free(&frames);
+    free_half(&end, peer);
+}
+END_TEST
+
 START_TEST(marks_tell_when_to_stop_and_go_on)
 {
     struct end end;
@@ -557,6 +582,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, many_frames_go_both_ways_in_order);
     tcase_add_test(cases, a_frame_larger_than_the_marks_passes);
     tcase_add_test(cases, a_round_is_one_send);
+    tcase_add_test(cases, what_may_wait_goes_with_what_is_due_or_by_itself);
     tcase_add_test(cases, marks_tell_when_to_stop_and_go_on);
     tcase_add_test(cases, frames_still_go_out_while_congested);
     tcase_add_test(cases, the_end_comes_after_the_last_frame);

@@ -300,11 +300,11 @@ START_TEST(a_large_mailbox_is_not_searched_for_every_message)
         buffer_truncate(&told, 0);
     }
     age(session, 2000);
+    uint64_t searched_ms = clock_steady_ms();
     messages_tick(&registry);
     ck_assert_uint_eq(session->mailbox.pending, 90000);
-    uint64_t now_ms = clock_steady_ms();
     must_accept(session, "[]", with_ttl(1));
-    ck_assert_uint_gt(session->times->due.key, now_ms + 10);
+    ck_assert_uint_gt(session->times->due.key, searched_ms + 10);
     ck_assert_uint_le(session->times->due.key, clock_steady_ms() + SESSION_TICK_MS);
     stop();
 }

@@ -331,7 +331,10 @@ static void send_confirmation(struct attachment *attachment, const uint64_t *ids
     struct frame_confirm frame = {attachment->handle, attachment->owed,
                                   buffer_slice(&link->scratch)};
     attachment->owed = 0;
-    wrote(link, put_confirm(data_channel_out(link->channel), &frame));
+    if (put_confirm(data_channel_out(link->channel), &frame) == 0)
+        data_channel_wrote_for_later(link->channel);
+    else
+        wrote(link, -1);
 }
 
 void attachment_confirm(struct attachment *attachment, const uint64_t *ids, size_t count)
