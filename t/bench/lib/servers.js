@@ -12,6 +12,7 @@ const os = require('os');
 const path = require('path');
 const readline = require('readline');
 const { BUILD, Server, freePort } = require('../../integration/lib/server');
+const { until } = require('../../integration/lib/wait');
 const { end } = require('./processes');
 const { startNchan } = require('../peers/nchan');
 const { startPushpin } = require('../peers/pushpin');
@@ -30,7 +31,13 @@ async function startMsgserver({ store = {}, limits = {}, workers = 1 } = {}) {
         publish: server.backendSocket,
         backend: server.backend,
         log: () => server.log,
-        stop: () => server.dispose(),
+        stop: async () => {
+            if (!server.exit) {
+                await until('its clients are gone', async () => (await server.backend.status()).attached_stream === 0, 60000)
+                    .catch((error) => console.error(error.message));
+            }
+            await server.dispose();
+        },
     };
 }
 
