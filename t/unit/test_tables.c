@@ -44,7 +44,7 @@ END_TEST
 /* At every moment of a random life; collisions at the array's end are among it. */
 START_TEST(a_table_of_handles_agrees_with_an_array)
 {
-    enum { FEW = 40, STEPS = 200000 };
+    enum { FEW = 40, STEPS = 100000 };
     uint64_t handles[FEW];
     bool in[FEW] = {0};
     struct handle_table table = {0};
@@ -148,7 +148,7 @@ END_TEST
 
 START_TEST(a_roster_agrees_with_an_array)
 {
-    enum { FEW = 40, STEPS = 200000 };
+    enum { FEW = 40, STEPS = 20000 };
     struct named *named = make_named(FEW);
     struct roster roster = {.key_of = name_of};
     srand(2);
@@ -161,8 +161,10 @@ START_TEST(a_roster_agrees_with_an_array)
         one->in = !one->in;
         must_agree(&roster, one);
         must_agree(&roster, &named[rand() % FEW]);
+        uint32_t in_place = 0;
         for (uint32_t i = 0; i < roster.count; i++)
-            ck_assert_uint_eq(roster.members[i]->place, i);
+            in_place += roster.members[i]->place == i;
+        ck_assert_uint_eq(in_place, roster.count);
     }
     roster_free(&roster);
     free(named);
