@@ -9,17 +9,31 @@
 #include "workers/client/connection.h"
 #include "workers/client/http_answer.h"
 
-static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
+static void end_round(struct client_worker *worker)
 {
-    (void)loop;
-    (void)events;
-    struct client_worker *worker = watcher->data;
-    connection_flush_dirty(worker);
+    if (!connection_flush_dirty(worker)) {
+        ev_timer_set(&worker->next_round, 0., 0.);
+        ev_timer_start(worker->loop, &worker->next_round);
+    }
     if (worker->stopping && !worker->connections && worker->on_stopped) {
         void (*on_stopped)(struct client_worker *) = worker->on_stopped;
         worker->on_stopped = NULL;
         on_stopped(worker);
     }
+}
+
+static void on_round_end(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    end_round(watcher->data);
+}
+
+static void on_next_round(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    end_round(watcher->data);
 }
 
 static void log_refused(struct client_worker *worker)
@@ -85,7 +99,9 @@ struct client_worker *client_worker_new(struct ev_loop *loop, uint32_t incarnati
     /* After all events of a round, and before the data channel's, which what happens here feeds. */
     ev_prepare_init(&worker->round_end, on_round_end);
     ev_set_priority(&worker->round_end, EV_MINPRI + 1);
-    worker->round_end.data = worker;
+    ev_timer_init(&worker->next_round, on_next_round, 0., 0.);
+    ev_set_priority(&worker->next_round, EV_MINPRI + 1);
+    worker->round_end.data = worker->next_round.data = worker;
     worker->relay = relay_link_new(loop, incarnation, worker->settings.limit_attachment_window);
     worker->acceptor = acceptor_new(loop, on_accepted, worker);
     if (!worker->relay || !worker->acceptor) {
@@ -105,7 +121,9 @@ void client_worker_free(struct client_worker *worker)
     struct connection *connection, *next;
     DL_FOREACH_SAFE(worker->connections, connection, next)
         connection_close(connection);
-    connection_flush_dirty(worker);
+    while (!connection_flush_dirty(worker))
+        continue;
+    ev_timer_stop(worker->loop, &worker->next_round);
     ev_clear_pending(worker->loop, &worker->round_end);
     relay_link_free(worker->relay);
     deadlines_close(&worker->deadlines);

@@ -19,6 +19,7 @@ struct connection;
 
 enum {
     READ_PER_ROUND = 16 << 10,       /* bytes per connection */
+    FLUSHED_PER_ROUND = 256,         /* connections: some 2 ms, and what comes meanwhile joins in */
     LONG_POLL_HEARTBEAT_MAX = 45000, /* ms; SDKs and proxies cut at 50 s (client fact) */
     CLOSE_LIMIT_MS = 2000,           /* for the other side to close too */
     RECEIPTS_PACE_MS = 200,          /* between two questions for new receipts */
@@ -38,9 +39,11 @@ struct client_worker {
     struct connection *connections;
     size_t client_connections; /* counted against server.limits.connections */
     struct log_limit refused_log;
-    /* Connections with something to send or to be freed, until the end of the loop round. */
+    /* Connections with something to send or to be freed, until the end of the loop round or, when
+     * they are many, of one of the next. */
     struct connection *dirty, *last_dirty;
     ev_prepare round_end; /* never started: fed, so that it comes after the round's other events */
+    ev_timer next_round;  /* for those that are left */
     bool stopping;
     /* Called once, from the loop, when the worker stops and its last connection is gone. */
     void (*on_stopped)(struct client_worker *worker);

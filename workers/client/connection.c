@@ -233,9 +233,9 @@ static void flush(struct connection *connection)
 }
 
 /* Connections that become dirty meanwhile, also the flushed ones, come at the end of the list. */
-void connection_flush_dirty(struct client_worker *worker)
+bool connection_flush_dirty(struct client_worker *worker)
 {
-    while (worker->dirty) {
+    for (int left = FLUSHED_PER_ROUND; left > 0 && worker->dirty; left--) {
         struct connection *connection = worker->dirty;
         worker->dirty = connection->next_dirty;
         connection->is_dirty = false;
@@ -244,6 +244,7 @@ void connection_flush_dirty(struct client_worker *worker)
         if (connection->state == CONNECTION_CLOSED && !connection->is_dirty)
             destroy(connection);
     }
+    return worker->dirty == NULL;
 }
 
 /* --- input ---------------------------------------------------------------------------------- */
