@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/invariant.h"
+#include "base/units.h"
 
 enum { SMALLEST_CAPACITY = 256 };
 
@@ -50,13 +51,8 @@ void buffer_added(struct buffer *b, size_t len)
 
 int buffer_append_u64(struct buffer *b, uint64_t decimal)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + decimal % 10);
-        decimal /= 10;
-    } while (decimal > 0);
-    return buffer_append(b, digits + at, sizeof digits - at);
+    char digits[U64_DIGITS_MAX];
+    return buffer_append(b, digits, write_u64(digits, decimal));
 }
 
 int buffer_printf(struct buffer *b, const char *format, ...)

@@ -50,6 +50,18 @@ int parse_u64(struct slice text, uint64_t *value)
     return digits > 0 && text.len == 0 ? 0 : fail(EINVAL);
 }
 
+size_t write_u64(char *text, uint64_t value)
+{
+    char digits[U64_DIGITS_MAX];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    memcpy(text, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
 static uint64_t unit_factor(struct slice name, const struct unit *units, size_t count)
 {
     for (size_t i = 0; i < count; i++)

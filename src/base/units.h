@@ -8,6 +8,9 @@
 
 /* A whole decimal number and nothing else. Return 0, or -1 with errno EINVAL or ERANGE. */
 int parse_u64(struct slice text, uint64_t *value);
+/* Writes `value` in decimal, up to U64_DIGITS_MAX bytes and no NUL. Returns how many. */
+enum { U64_DIGITS_MAX = 20 };
+size_t write_u64(char *text, uint64_t value);
 
 /* "500ms", "30s", "10m", "2h", "7d", or a bare number of `bare_unit_ms` milliseconds each (1 or
  * 1000); fractions ("1.5s") are accepted. Gives milliseconds. */

@@ -355,6 +355,34 @@ START_TEST(a_confirmation_without_measure_is_not_read)
 }
 END_TEST
 
+START_TEST(confirmations_are_read_in_every_spelling)
+{
+    static const char *const SPELLINGS[] = {
+        "{\"msgIds\":[\"1\"],\"address\":\"sess/bob:x\"}",
+        "{\"address\":\"sess/bob:x\",\"msgIds\":[2]}",
+        " {\"msgIds\" : [ \"3\" , null, -9, 9.5 ],\"more\":{\"address\":\"sess/eve:x\"} , "
+        "\"address\" : \"sess/bob:x\" } ",
+        "{\"msgIds\":[\"1\",\"4\",\"2\"],\"address\":\"sess/bob:x\"}",
+        "{\"msgIds\":[\"\\u0035\"],\"address\":\"sess\\/bob:x\"}",
+    };
+    enum { COUNT = sizeof SPELLINGS / sizeof *SPELLINGS };
+    start();
+    for (int i = 0; i < COUNT; i++)
+        test_send(&home, "sess/bob:x", "[1]");
+    test_attach(&worker, 1, STYLE_STREAM, "sess/bob:x", "host-b:1", 0);
+    settle_here();
+    for (size_t i = 0; i < COUNT; i++) {
+        struct slice message = slice_from_string(SPELLINGS[i]);
+        const struct envelope confirm = {
+            .type = ENVELOPE_CONFIRM, .messages = &message, .message_count = 1};
+        fake_mesh_receive_envelope(home.relay->mesh, &confirm);
+        ck_assert_msg(figure(&home, METRIC_CONFIRMED) == i + 1, "%s", SPELLINGS[i]);
+    }
+    ck_assert_uint_eq(figure(&home, METRIC_MALFORMED), 0);
+    stop();
+}
+END_TEST
+
 START_TEST(what_is_never_confirmed_comes_from_its_home_again)
 {
     start();
@@ -522,6 +550,12 @@ START_TEST(envelopes_that_make_no_sense_change_nothing)
         "msgServer.confirm  | {\"msgIds\":[\"1\"]}",
         "msgServer.confirm  | {\"msgIds\":[\"a\"],\"address\":\"sess/bob:x\"}",
         "msgServer.confirm  | {\"msgIds\":1,\"address\":\"sess/bob:x\"}",
+        "msgServer.confirm  | {\"msgIds\":[\"\"],\"address\":\"sess/bob:x\"}",
+        "msgServer.confirm  | {\"msgIds\":[18446744073709551616],\"address\":\"sess/bob:x\"}",
+        "msgServer.confirm  | {\"msgIds\":[9223372036854775808],\"address\":\"sess/bob:x\"}",
+        "msgServer.confirm  | {\"msgIds\":[1],\"address\":2}",
+        "msgServer.confirm  | {\"msgIds\":[1],\"address\":\"sess/bob:x\"} x",
+        "msgServer.confirm  | {\"msgIds\":[1,],\"address\":\"sess/bob:x\"}",
         "msgServer.confirm  | [",
         "msgServer.confirm  | null",
         "msgServer.send  | ",
@@ -679,6 +713,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_home_that_stays_away_is_host_gone);
     tcase_add_test(cases, the_highest_number_can_be_confirmed_when_the_home_is_back);
     tcase_add_test(cases, a_confirmation_without_measure_is_not_read);
+    tcase_add_test(cases, confirmations_are_read_in_every_spelling);
     tcase_add_test(cases, what_is_never_confirmed_comes_from_its_home_again);
     tcase_add_test(cases, a_full_queue_to_a_peer_is_waited_for);
     tcase_add_test(cases, what_comes_twice_is_left_out);

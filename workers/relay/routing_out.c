@@ -6,6 +6,7 @@
 
 #include "base/invariant.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "workers/relay/delivery.h"
 #include "workers/relay/relay.h"
 #include "workers/relay/routing.h"
@@ -66,19 +67,19 @@ int routing_send_envelope(struct relay *relay, const struct envelope *envelope)
 int routing_send_pack(struct relay *relay, const struct attachment *attachment, uint64_t first,
                       uint64_t last)
 {
-    enum { ID_ROOM = 24 };
     const struct session *session = attachment->session;
     size_t count = 1 + 2 * (size_t)(last - first + 1);
     char *text, notice[MAILBOX_NOTICE_ROOM];
-    struct slice *messages = scratch_messages(relay, count, count * ID_ROOM, &text);
+    struct slice *messages = scratch_messages(relay, count, count * U64_DIGITS_MAX, &text);
     if (!messages)
         return -1;
     struct slice *at = messages;
     *at++ = session_address(session);
     for (uint64_t id = first; id <= last; id++) {
-        *at++ = slice_of(text, (size_t)snprintf(text, ID_ROOM, "%" PRIu64, id));
+        size_t digits = write_u64(text, id);
+        *at++ = slice_of(text, digits);
         *at++ = mailbox_body(&session->mailbox, id, notice); /* of one ID at most */
-        text += ID_ROOM;
+        text += digits;
     }
     struct envelope envelope = envelope_back(attachment->route, ENVELOPE_MESSAGEPACK);
     envelope.messages = messages;
@@ -167,7 +168,8 @@ int routing_send_confirm(struct relay *relay, struct slice home, struct slice ad
     buffer_clear(json);
     int failed = buffer_append_string(json, "{\"msgIds\":[");
     for (const char *comma = ""; reader_left(&reader) > 0 && failed == 0; comma = ",")
-        failed = buffer_printf(json, "%s\"%" PRIu64 "\"", comma, get_u64(&reader));
+        failed = buffer_append_string(json, comma) | buffer_append(json, "\"", 1) |
+                 buffer_append_u64(json, get_u64(&reader)) | buffer_append(json, "\"", 1);
     if (failed != 0 || buffer_append_string(json, "],\"address\":") != 0 ||
         append_json_string(json, address) != 0 || buffer_append_string(json, "}") != 0) {
         errno = ENOMEM;

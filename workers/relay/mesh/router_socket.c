@@ -109,7 +109,7 @@ static void on_ready(void *context, int events)
     struct router_socket *router = context;
     size_t bytes = 0;
     for (int i = 0; i < RECEIVED_PER_ROUND && bytes < RECEIVED_BYTES_PER_ROUND; i++) {
-        if (may_look_within(router) && must_settle(router))
+        if ((i == 0 || may_look_within(router)) && must_settle(router))
             break;
         int rc = multipart_receive(&router->in, router->socket);
         int error = errno;

@@ -31,14 +31,20 @@ static bool may_pack(const struct peer *peer, const struct envelope *envelope)
 int routing_send(struct mesh *mesh, const struct envelope *envelope)
 {
     struct peer *peer = envelope->route_len > 0 ? mesh_find_peer(mesh, envelope->route[0]) : NULL;
-    struct envelope tracked = *envelope;
-    if (!peer || !envelope_track(&tracked, mesh_own_id(mesh))) {
+    struct envelope tracked; /* a large structure: not copied for nothing */
+    bool fits = true;
+    if (envelope->flags & ENVELOPE_TRACK_ROUTE) {
+        tracked = *envelope;
+        fits = envelope_track(&tracked, mesh_own_id(mesh));
+        envelope = &tracked;
+    }
+    if (!peer || !fits) {
         errno = EHOSTUNREACH;
         return -1;
     }
-    if (may_pack(peer, &tracked))
-        return peer_pack(peer, &tracked);
-    struct multipart *multipart = multipart_from_envelope(&tracked);
+    if (may_pack(peer, envelope))
+        return peer_pack(peer, envelope);
+    struct multipart *multipart = multipart_from_envelope(envelope);
     if (!multipart)
         return -1;
     if (peer_send(peer, multipart) == 0)
