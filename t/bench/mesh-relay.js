@@ -102,7 +102,8 @@ async function load(endpoint, target, kind, keys, port) {
 // else must have happened before it is over.
 const subject = (name, measured, sender, command, after = async () => {}) => ({ name, measured, sender, command, after, costs: [] });
 
-const sending = (what, form, bodies = 1, envelopes = ENVELOPES) => ({ line: `send ${what} ${form} ${envelopes} ${bodies} ${WINDOW}`, envelopes });
+const sending = (what, form, { bodies = 1, envelopes = ENVELOPES, window = WINDOW } = {}) =>
+    ({ line: `send ${what} ${form} ${envelopes} ${bodies} ${window}`, envelopes });
 
 // Every other round runs backwards, so that nobody is always the first.
 async function takeTurns(subjects) {
@@ -144,14 +145,19 @@ async function measureMage(zookeeper, figures) {
     const toLmdb = await load(uriOf(lmdb), lmdb.clusterId, 'mage', keys.lmdb, lmdb.port);
     const toFar = await load(uriOf(memory), memory.clusterId, 'mage', keys.far, far.port);
     const toNobody = await load(uriOf(memory), memory.clusterId, 'ours', keys.memory);
-    for (const [suffix, bodies, envelopes] of [['', 1, ENVELOPES], ['_bulk', BODIES, ENVELOPES / 5]]) {
-        const router = subject('router', [sink.pid], toSink, sending('reader', 'single', bodies, envelopes));
-        const mesh = subject('mesh', [relayOf(memory)], toNobody, sending('nobody', 'single', bodies, envelopes));
-        const inMemory = subject('memory', [relayOf(memory)], toMemory, sending('clients', 'single', bodies, envelopes));
-        const inLmdb = subject('lmdb', [relayOf(lmdb)], toLmdb, sending('clients', 'single', bodies, envelopes));
-        const elsewhere = subject('far', [relayOf(memory), relayOf(far)], toFar, sending('clients', 'single', bodies, envelopes));
+    const ways = [
+        { suffix: '', what: `1 message of 100 bytes, ${WINDOW} on their way`, bodies: 1, envelopes: ENVELOPES, window: WINDOW },
+        { suffix: '_at_once', what: '1 message of 100 bytes, all at once', bodies: 1, envelopes: ENVELOPES, window: ENVELOPES },
+        { suffix: '_bulk', what: `${BODIES} messages of 100 bytes, ${WINDOW} envelopes on their way`, bodies: BODIES, envelopes: ENVELOPES / 5, window: WINDOW },
+    ];
+    for (const { suffix, what: wording, ...way } of ways) {
+        const router = subject('router', [sink.pid], toSink, sending('reader', 'single', way));
+        const mesh = subject('mesh', [relayOf(memory)], toNobody, sending('nobody', 'single', way));
+        const inMemory = subject('memory', [relayOf(memory)], toMemory, sending('clients', 'single', way));
+        const inLmdb = subject('lmdb', [relayOf(lmdb)], toLmdb, sending('clients', 'single', way));
+        const elsewhere = subject('far', [relayOf(memory), relayOf(far)], toFar, sending('clients', 'single', way));
         await takeTurns([router, mesh, inMemory, inLmdb, elsewhere]);
-        console.log(`mesh-relay: a MAGE host's envelopes with ${bodies} message${bodies > 1 ? 's' : ''} of 100 bytes, ${SESSIONS} sessions`);
+        console.log(`mesh-relay: a MAGE host's envelopes of ${wording}; ${SESSIONS} sessions`);
         print(router, 'a bare ROUTER');
         const rows = [[mesh, 'mesh', 'a relay, to a session that is not there'], [inMemory, 'memory', 'a relay, to clients that confirm, store in memory'],
             [inLmdb, 'lmdb', 'a relay, to clients that confirm, store in LMDB'], [elsewhere, 'far', 'two relays, to clients at another host']];
