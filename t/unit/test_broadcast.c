@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "relay_fixture.h"
 
 #include "workers/relay/broadcast.h"
@@ -101,6 +103,35 @@ START_TEST(full_mailboxes_are_counted)
 }
 END_TEST
 
+static int refuse(struct store *store, uint64_t number, const struct stored_message *message,
+                  uint64_t recipients_max)
+{
+    (void)store;
+    (void)number;
+    (void)message;
+    (void)recipients_max;
+    errno = ENOSPC;
+    return -1;
+}
+
+START_TEST(a_full_store_refuses_for_all)
+{
+    start();
+    struct store_engine full = STORE_MEMORY;
+    full.broadcast_added = refuse;
+    test.relay->store->engine = &full;
+    test_attach(&worker, 1, STYLE_STREAM, "sess/a:x", "", 0);
+    settle_all();
+    broadcast("[1]", 0, 4);
+    expect(&worker, "");
+    ck_assert_uint_eq(figure(&test, METRIC_REFUSED_STORE_FULL), 4);
+    test.relay->store->engine = &STORE_MEMORY;
+    broadcast("[2]", 4, 0);
+    expect(&worker, "broadcast [2]: 1=1\n");
+    stop();
+}
+END_TEST
+
 START_TEST(a_peers_broadcast_reaches_everyone_here)
 {
     start();
@@ -121,6 +152,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, streams_share_one_frame_per_worker);
     tcase_add_test(cases, who_lags_gets_it_in_order);
     tcase_add_test(cases, full_mailboxes_are_counted);
+    tcase_add_test(cases, a_full_store_refuses_for_all);
     tcase_add_test(cases, a_peers_broadcast_reaches_everyone_here);
 }
 

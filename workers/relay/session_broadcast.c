@@ -5,21 +5,20 @@
 #include "workers/relay/message_settling.h"
 #include "workers/relay/session_messages.h"
 
-enum outcome broadcast_begin(struct session_registry *registry, struct broadcast *broadcast,
-                             struct blob *body, uint64_t mailboxes)
+int broadcast_begin(struct session_registry *registry, struct broadcast *broadcast,
+                    struct blob *body, uint64_t mailboxes)
 {
     struct store *store = registry->store;
     const struct stored_message message = {.body = blob_slice(body), .made_ms = body->made_ms};
-    struct acceptance acceptance;
     uint64_t number = registry->last_broadcast + 1;
     if (store->engine->broadcast_added(store, number, &message, mailboxes) != 0)
-        return message_refuse(registry, mailboxes, LIMIT_STORE, &acceptance);
+        return -1;
     registry->last_broadcast = body->broadcast = number;
     broadcast->body = body;
     broadcast->count = 0;
     registry->broadcast = broadcast;
     registry->on_stored(registry->context);
-    return OUTCOME_QUEUED;
+    return 0;
 }
 
 void broadcast_store(struct session_registry *registry)

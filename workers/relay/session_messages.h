@@ -43,10 +43,10 @@ struct broadcast {
     size_t count;
 };
 
-/* For `mailboxes` at most. Keeps no reference. Returns OUTCOME_QUEUED; or OUTCOME_OVER_LIMIT when
- * the store is full, and then each of the mailboxes was counted as refused. */
-enum outcome broadcast_begin(struct session_registry *registry, struct broadcast *broadcast,
-                             struct blob *body, uint64_t mailboxes);
+/* For `mailboxes` at most. Keeps no reference. Returns 0; or -1 with errno when the store does not
+ * take it: then nothing has begun, and nothing was counted. */
+int broadcast_begin(struct session_registry *registry, struct broadcast *broadcast,
+                    struct blob *body, uint64_t mailboxes);
 /* Gives the body an ID in that mailbox, as session_accept() does. */
 enum outcome broadcast_accept(struct session_registry *registry, struct session *session,
                               struct acceptance *acceptance);
