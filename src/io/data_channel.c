@@ -269,6 +269,15 @@ void data_channel_wrote_for_later(struct data_channel *channel)
     }
 }
 
+void data_channel_free_room(struct data_channel *channel)
+{
+    CHECK_MAGIC(channel, CHANNEL_MAGIC);
+    if (buffer_len(&channel->in) == 0 && channel->busy == 0)
+        buffer_free(&channel->in);
+    if (buffer_len(&channel->out) == 0)
+        buffer_free(&channel->out);
+}
+
 bool data_channel_congested(const struct data_channel *channel)
 {
     return channel->congested;

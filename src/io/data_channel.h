@@ -44,5 +44,7 @@ void data_channel_wrote(struct data_channel *channel);
  * end need not wake up for it alone. */
 void data_channel_wrote_for_later(struct data_channel *channel);
 bool data_channel_congested(const struct data_channel *channel);
+/* Frees the room that is kept for further frames: for when few are to be expected. */
+void data_channel_free_room(struct data_channel *channel);
 
 #endif

@@ -25,12 +25,14 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         return;
     }
     trim->trimmed = trim->changes;
+    trim->before(trim->context);
     malloc_trim(0);
 }
 
-void memory_trim_init(struct memory_trim *trim, struct ev_loop *loop)
+void memory_trim_init(struct memory_trim *trim, struct ev_loop *loop, void (*before)(void *context),
+                      void *context)
 {
-    *trim = (struct memory_trim){.loop = loop};
+    *trim = (struct memory_trim){.loop = loop, .before = before, .context = context};
     ev_init(&trim->timer, on_timer);
     trim->timer.data = trim;
 }

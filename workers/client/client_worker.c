@@ -82,6 +82,12 @@ static void init_deadlines(struct client_worker *worker)
     deadlines_init(&worker->deadlines, worker->loop, durations, connection_deadline_expired);
 }
 
+static void free_room(void *context)
+{
+    struct client_worker *worker = context;
+    relay_link_free_room(worker->relay);
+}
+
 struct client_worker *client_worker_new(struct ev_loop *loop, uint32_t incarnation,
                                         struct settings *settings)
 {
@@ -95,7 +101,7 @@ struct client_worker *client_worker_new(struct ev_loop *loop, uint32_t incarnati
     worker->settings = *settings;
     *settings = (struct settings){0};
     init_deadlines(worker);
-    memory_trim_init(&worker->memory_trim, loop);
+    memory_trim_init(&worker->memory_trim, loop, free_room, worker);
     /* After all events of a round, and before the data channel's, which what happens here feeds. */
     ev_prepare_init(&worker->round_end, on_round_end);
     ev_set_priority(&worker->round_end, EV_MINPRI + 1);

@@ -564,3 +564,11 @@ bool relay_link_is_up(const struct relay_link *link)
     CHECK_MAGIC(link, LINK_MAGIC);
     return link->channel != NULL;
 }
+
+void relay_link_free_room(struct relay_link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    if (link->channel)
+        data_channel_free_room(link->channel);
+    buffer_free(&link->scratch);
+}

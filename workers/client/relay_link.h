@@ -17,6 +17,8 @@ void relay_link_free(struct relay_link *link);
  * and requests that were under way end with their failure. Takes the descriptor. */
 int relay_link_connect(struct relay_link *link, int fd);
 bool relay_link_is_up(const struct relay_link *link);
+/* Frees the memory that is kept for further frames. */
+void relay_link_free_room(struct relay_link *link);
 
 /* What an attachment's owner (a connection) does with what comes. */
 struct attachment_events {

@@ -132,6 +132,14 @@ static const struct mesh_handlers MESH_HANDLERS = {
     .on_writable = on_writable,
 };
 
+static void free_room(void *context)
+{
+    struct relay *relay = context;
+    for (struct worker_link *link = relay->links; link; link = link->next)
+        data_channel_free_room(link->channel);
+    buffer_free(&relay->scratch);
+}
+
 static void start_watchers(struct relay *relay)
 {
     ev_timer_init(&relay->tick, on_tick, SESSION_TICK_MS / 1000.0, SESSION_TICK_MS / 1000.0);
@@ -140,7 +148,7 @@ static void start_watchers(struct relay *relay)
     ev_set_priority(&relay->round_end, EV_MINPRI + 1);
     relay->tick.data = relay->round_end.data = relay;
     ev_timer_start(relay->loop, &relay->tick);
-    memory_trim_init(&relay->memory_trim, relay->loop);
+    memory_trim_init(&relay->memory_trim, relay->loop, free_room, relay);
     delivery_start(relay);
 }
 
