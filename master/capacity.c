@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/units.h"
 #include "io/descriptor_reserve.h"
 
 enum { FILE_ROOM = 4096, MEBIBYTE = 1 << 20 };
@@ -54,7 +55,11 @@ static uint64_t number_after(const char *text, const char *name)
 {
     const char *at = strstr(text, name);
     uint64_t number;
-    return at && sscanf(at + strlen(name), "%" SCNu64, &number) == 1 ? number : UINT64_MAX;
+    if (!at)
+        return UINT64_MAX;
+    at += strlen(name);
+    at += strspn(at, " ");
+    return parse_u64(slice_of(at, strspn(at, "0123456789")), &number) == 0 ? number : UINT64_MAX;
 }
 
 static uint64_t free_in_machine(void)
