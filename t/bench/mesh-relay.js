@@ -22,6 +22,7 @@ const ROUNDS = process.env.BENCH_QUICK ? 5 : 15;
 const ENVELOPES = process.env.BENCH_QUICK ? 10000 : 30000; // a turn
 const WINDOW = 4000; // on their way at most
 const BODIES = 10; // of an envelope in bulk
+const ONWARD = 8000; // a turn, to a peer that may be slow: its outbox holds so many
 
 const median = (values) => quantile(values, 0.5);
 const relayOf = (server) => server.pids('relay-worker')[0];
@@ -193,7 +194,7 @@ async function measurePacked(zookeeper, figures) {
     const relay = [relayOf(server)];
     const toNobody = await load(uriOf(server), server.clusterId, 'ours', keys);
     const toClients = await load(uriOf(server), server.clusterId, 'ours', keys, server.port);
-    const onward = (form) => subject(`to-${form}`, relay, toNobody, sending(peers[form].id, 'packed'), () => peers[form].ask(String(ENVELOPES)));
+    const onward = (form) => subject(`to-${form}`, relay, toNobody, sending(peers[form].id, 'packed', { envelopes: ONWARD }), () => peers[form].ask(String(ONWARD)));
     const subjects = {
         single: subject('single', relay, toNobody, sending('nobody', 'single')),
         packed: subject('packed', relay, toNobody, sending('nobody', 'packed')),
