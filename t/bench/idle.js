@@ -13,14 +13,12 @@ const COUNT = Number(process.env.BENCH_CONNECTIONS) || (process.env.BENCH_QUICK 
 const PER_WORKER = 15000; // connections: descriptors are often limited to 20,000
 const AT_ONCE = 1000;
 
-// Anonymous memory in bytes, by program, and all that is resident (`all`, with programs and
-// libraries); what is shared with others counts by its share.
+// Anonymous memory in bytes, by program; what is shared with others counts by its share.
 function memoryOf(server) {
-    const found = { total: 0, all: 0 };
+    const found = { total: 0 };
     for (const { pid, name } of [{ pid: server.process.pid, name: 'msgserverd' }, ...children(server.process.pid)]) {
         const rollup = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
         const bytes = Number(/^Pss_Anon:\s+(\d+) kB/m.exec(rollup)[1]) * 1024;
-        found.all += Number(/^Pss:\s+(\d+) kB/m.exec(rollup)[1]) * 1024;
         found[name] = (found[name] || 0) + bytes;
         found.total += bytes;
     }
@@ -50,7 +48,7 @@ async function measure(server, crowd) {
     await calm();
     const during = memoryOf(server);
     console.log(`idle: ${COUNT} idle WebSockets, ${server.workers} client workers; opened in ${Math.round(ms)} ms, ${failures} failures`);
-    for (const name of Object.keys(during).filter((key) => key !== 'total' && key !== 'all')) {
+    for (const name of Object.keys(during).filter((key) => key !== 'total')) {
         console.log(`  ${name}: ${Math.round((during[name] - before[name]) / COUNT)} bytes per session`);
     }
     await crowd.command('close');
@@ -58,14 +56,14 @@ async function measure(server, crowd) {
     await crowd.command('delete');
     await calm();
     const after = memoryOf(server);
-    console.log(`  MiB before, during and after: ${['all', 'total', 'relay-worker', 'client-worker'].map((name) =>
+    console.log(`  MiB before, during and after: ${['total', 'relay-worker', 'client-worker'].map((name) =>
         `${name} ${[before, during, after].map((memory) => mebibytes(memory[name])).join(' ')}`).join(', ')}`);
     return {
         idle_user_bytes_per_session: Math.round((during.total - before.total) / COUNT),
         idle_connections: COUNT,
         idle_failures: failures,
-        idle_memory_after_vs_before: Number((after.all / before.all).toFixed(3)),
-        idle_heap_after_vs_before: Number((after.total / before.total).toFixed(3)),
+        idle_memory_after_vs_before: Number((after.total / before.total).toFixed(3)),
+        idle_memory_given_back: Number(((during.total - after.total) / (during.total - before.total)).toFixed(3)),
     };
 }
 
