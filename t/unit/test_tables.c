@@ -94,7 +94,7 @@ END_TEST
 struct named {
     struct roster_member member;
     bool in;
-    char name[12];
+    char name[32];
 };
 
 static struct slice name_of(const struct roster_member *member)
