@@ -86,8 +86,12 @@ FETCHING void fetch_ahead(const struct session_registry *registry, uint32_t at)
     uint32_t count = registry->sessions.count;
     if (at + FAR_AHEAD < count)
         fetch(session_at(registry, at + FAR_AHEAD), sizeof(struct session));
-    if (at + NEAR_AHEAD < count && session_at(registry, at + NEAR_AHEAD)->attachment)
-        fetch(session_at(registry, at + NEAR_AHEAD)->attachment, sizeof(struct attachment));
+    if (at + NEAR_AHEAD >= count)
+        return;
+    const struct session *near = session_at(registry, at + NEAR_AHEAD);
+    fetch(mailbox_next_slot(&near->mailbox), sizeof(struct mailbox_entry));
+    if (near->attachment)
+        fetch(near->attachment, sizeof(struct attachment));
 }
 
 static void put_into(struct relay *relay, struct session *session, size_t body_len,

@@ -73,6 +73,14 @@ static inline uint64_t mailbox_confirmed(const struct mailbox *mailbox)
     return mailbox_accepted(mailbox) - mailbox->pending - mailbox->dropped;
 }
 
+/* Where the next entry goes, unless the ring grows for it: for who fetches ahead. */
+static inline const struct mailbox_entry *mailbox_next_slot(const struct mailbox *mailbox)
+{
+    return mailbox->capacity == 0
+               ? &mailbox->only
+               : &mailbox->ring[(mailbox->head + mailbox->entries) & (mailbox->capacity - 1)];
+}
+
 /* Whether `count` bodies with `bytes` in all may come in. */
 bool mailbox_has_room(const struct mailbox *mailbox, size_t count, uint64_t bytes,
                       const struct mailbox_limits *limits);
