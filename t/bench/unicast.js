@@ -14,7 +14,7 @@ const ROUND_MS = QUICK ? 250 : 500;
 const PACE_MS = QUICK ? 250 : 1000;
 const BULK = 50;
 const WINDOW = 500; // messages on their way at most; requests, there are 16
-const RAW_WINDOW = 16; // the raw server does not answer: as many as the others have requests
+const RAW_WINDOW = 64; // the raw server does not answer: as many as the others have requests
 const RATE = 2000;
 
 const windowOf = (subject) => (subject.server.kind === 'limit' ? RAW_WINDOW : WINDOW);

@@ -13,7 +13,7 @@ enum { MESSAGE_BYTES = 100 };
 /* Broadcasts are numbered per lane (what backends send side by side has no order), single messages
  * per client; both from 1. */
 enum message_kind { MESSAGE_BROADCAST = 'b', MESSAGE_SINGLE = 's' };
-enum { MESSAGE_LANES = 16 };
+enum { MESSAGE_LANES = 64 };
 
 struct message {
     enum message_kind kind;
