@@ -119,7 +119,8 @@ void connection_detach(struct connection *connection);
 /* For the worker: a deadline passed; the worker stops; the round ends. */
 void connection_deadline_expired(struct deadline *deadline, enum deadline_kind kind);
 void connection_stop(struct connection *connection);
-/* Sends what waits, to FLUSHED_PER_ROUND connections at most. Returns false when others are left. */
+/* Sends what waits, to FLUSHED_PER_ROUND connections at most. Returns false when others are left.
+ */
 bool connection_flush_dirty(struct client_worker *worker);
 
 #endif
