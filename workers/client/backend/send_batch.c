@@ -244,7 +244,7 @@ static struct home_group *group_of(struct home_groups *groups, struct send_batch
     group = calloc(1, sizeof *group);
     struct batch_request *request = calloc(1, sizeof *request);
     if (group && request) {
-        strcpy(group->home, home); /* of a session key: as long at most */
+        memcpy(group->home, home, strlen(home) + 1); /* of a session key: as long at most */
         *request = (struct batch_request){.batch = batch, .bodies = bodies};
         group->request = request;
         if (add_group(groups, group) == 0)
