@@ -13,6 +13,7 @@
 static struct test_relay test;
 static struct test_worker worker;
 static char directory[64];
+static bool drops_oldest;
 
 static void start_relay(void)
 {
@@ -21,6 +22,11 @@ static void start_relay(void)
     test.settings.store_engine = strdup("lmdb");
     test.settings.store_path = strdup(directory);
     test.settings.store_size = 16 << 20;
+    if (drops_oldest) {
+        free(test.settings.mailbox_policy);
+        test.settings.mailbox_policy = strdup("dropOldest");
+        test.settings.limit_mailbox_age = 60000;
+    }
     test_relay_start(&test);
     test_worker_start(&worker, &test, 7);
 }
@@ -213,6 +219,29 @@ START_TEST(a_broadcast_that_is_cut_off_is_there_in_part)
 }
 END_TEST
 
+/* Also when they may grow old only since the last start. */
+START_TEST(broadcasts_grow_old_over_a_restart)
+{
+    start();
+    test_session(&test, "bob", "x");
+    test_session(&test, "eve", "x");
+    send_to_all("[[\"a\"]]", 2);
+    stop_relay();
+    drops_oldest = true;
+    start_relay();
+    ck_assert_uint_eq(figure(&test, METRIC_PENDING), 2);
+    struct session *bob = session_find(&test.relay->registry, SLICE_LITERAL("sess/bob:x"));
+    mailbox_entry(&bob->mailbox, 1)->body->made_ms -= test.settings.limit_mailbox_age;
+    heap_set(&test.relay->registry.due, &bob->times->due, 0);
+    session_drop_due(&test.relay->registry, bob);
+    ck_assert_uint_eq(figure(&test, METRIC_DROPPED_AGE), 1);
+    settle_here();
+    check_balance(&test);
+    drops_oldest = false;
+    stop();
+}
+END_TEST
+
 START_TEST(nothing_leaves_before_it_is_stored)
 {
     start();
@@ -383,6 +412,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_relay_goes_on_where_the_last_one_ended);
     tcase_add_test(cases, broadcasts_wait_on_for_those_who_did_not_confirm);
     tcase_add_test(cases, a_broadcast_that_is_cut_off_is_there_in_part);
+    tcase_add_test(cases, broadcasts_grow_old_over_a_restart);
     tcase_add_test(cases, nothing_leaves_before_it_is_stored);
     tcase_add_test(cases, after_a_power_cut_readers_of_receipts_are_told);
     tcase_add_test(cases, many_receipts_at_once_are_no_burden_for_the_store);

@@ -445,6 +445,31 @@ START_TEST(a_broadcast_can_be_dropped_like_any_message)
 }
 END_TEST
 
+/* In sessions that never took another message, too. */
+START_TEST(a_broadcast_grows_old_and_makes_room_like_any_message)
+{
+    start();
+    registry.limits.mailbox_drops_oldest = registry.limits.host_drops_oldest = true;
+    registry.limits.age_ms = 10000;
+    struct session *bob = create("bob", "x", 0, 0), *eve = create("eve", "x", 0, 0);
+    ck_assert_uint_eq(broadcast("[1]", true), 2);
+    ck_assert_uint_gt(bob->times->due.place, 0);
+    ck_assert_uint_gt(eve->times->oldest.place, 0);
+    age(bob, 11000); /* the body is the same for both */
+    messages_tick(&registry);
+    expect_waiting(bob, "1=[[\"mailbox.dropped\",{\"total\":1}]]");
+    ck_assert_uint_eq(metrics.values[METRIC_DROPPED_AGE], 1);
+    ck_assert_uint_eq(broadcast("[2]", true), 2);
+    budget.limit = budget.used;
+    struct blob *body = message_body_new(&registry, SLICE_LITERAL("[3]"));
+    ck_assert_ptr_nonnull(body);
+    budget_release_body(&budget, body);
+    expect_waiting(eve, "1=[[\"mailbox.dropped\",{\"total\":1}]] 2=[2]");
+    ck_assert_uint_eq(metrics.values[METRIC_DROPPED_HOST_FULL], 1);
+    stop();
+}
+END_TEST
+
 START_TEST(many_recipients_are_told_by_the_page)
 {
     char name[16];
@@ -711,6 +736,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, the_oldest_of_the_host_make_room_when_the_policy_says_so);
     tcase_add_test(cases, a_broadcast_is_stored_once);
     tcase_add_test(cases, a_broadcast_can_be_dropped_like_any_message);
+    tcase_add_test(cases, a_broadcast_grows_old_and_makes_room_like_any_message);
     tcase_add_test(cases, many_recipients_are_told_by_the_page);
     tcase_add_test(cases, a_newer_message_takes_the_place_of_one_that_was_not_sent);
     tcase_add_test(cases, a_repetition_is_answered_and_not_stored);

@@ -62,7 +62,8 @@ enum outcome broadcast_accept(struct session_registry *registry, struct session 
     if (!message_make_mailbox_room(registry, session, 1, broadcast->body->len,
                                    &acceptance->dropped))
         return message_refuse(registry, 1, LIMIT_MAILBOX, acceptance);
-    while (mailbox_reserve(&session->mailbox, 1, registry->budget) != 0)
+    while (message_times_prepare(registry, session, 0) != 0 ||
+           mailbox_reserve(&session->mailbox, 1, registry->budget) != 0)
         if (!message_make_host_room(registry, &drops))
             return message_refuse(registry, 1, LIMIT_HOST, acceptance);
     put_into_mailbox(registry, session, broadcast, acceptance);

@@ -86,7 +86,9 @@ int session_restore_broadcast(struct session_registry *registry, struct session 
 {
     struct mailbox *mailbox = &session->mailbox;
     uint64_t limit = budget_lift_limit(registry->budget);
-    int result = mailbox_reserve(mailbox, 1, registry->budget);
+    int result = message_times_prepare(registry, session, 0) != 0
+                     ? -1
+                     : mailbox_reserve(mailbox, 1, registry->budget);
     registry->budget->limit = limit;
     if (result != 0)
         return -1;
