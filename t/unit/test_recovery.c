@@ -191,7 +191,7 @@ START_TEST(a_broadcast_that_is_cut_off_is_there_in_part)
     pid_t child = fork();
     if (child == 0) {
         struct blob *body = message_body_new(registry, SLICE_LITERAL("[[\"b\"]]"));
-        if (broadcast_begin(registry, &broadcast, body, 3) != 0)
+        if (broadcast_begin(registry, &broadcast, body, 3) != OUTCOME_QUEUED)
             _exit(1);
         broadcast_accept(registry, bob, &acceptance);
         broadcast_store(registry);
@@ -278,6 +278,41 @@ START_TEST(nothing_leaves_before_it_is_stored)
     settle_here();
     ck_assert(!test.relay->uncommitted);
     expect(&worker, "deliver 1: 2=[[\"b\"]]\n");
+    stop();
+}
+END_TEST
+
+/* A client of a host that is not up is sent a broadcast at once: what was stored then includes it,
+ * and all that came before. */
+START_TEST(nothing_of_a_broadcast_leaves_before_it_is_stored)
+{
+    start();
+    struct mesh *mesh = test.relay->mesh;
+    fake_mesh_set_peer(mesh, "host-b:1", (struct mesh_peer_state){true, true, true});
+    fake_mesh_set_peer(mesh, "host-c:1", (struct mesh_peer_state){.known = true});
+    static const char *const CONNECTS[] = {
+        "msgServer.connect  | sess/bob:x;never;0;65536;0 | host-c:1,host-c:1:9",
+        "msgServer.connect  | sess/eve:x;never;0;65536;0 | host-b:1,host-b:1:9"};
+    test_session(&test, "bob", "x");
+    test_session(&test, "eve", "x");
+    for (size_t i = 0; i < 2; i++)
+        fake_mesh_receive(mesh, CONNECTS[i]);
+    settle_here();
+    pid_t child = fork();
+    if (child == 0) {
+        broadcast_here(test.relay, SLICE_LITERAL("[[\"b\"]]"));
+        _exit(fake_mesh_holds(mesh) ? 7 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(WEXITSTATUS(status), 7);
+    test.relay->recovered = false;
+    stop_relay();
+    start_relay();
+    check_balance(&test);
+    struct session *bob = session_find(&test.relay->registry, SLICE_LITERAL("sess/bob:x"));
+    ck_assert_uint_eq(bob->mailbox.last_id, 1);
+    ck_assert_uint_eq(figure(&test, METRIC_ACCEPTED), 1);
     stop();
 }
 END_TEST
@@ -414,6 +449,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_broadcast_that_is_cut_off_is_there_in_part);
     tcase_add_test(cases, broadcasts_grow_old_over_a_restart);
     tcase_add_test(cases, nothing_leaves_before_it_is_stored);
+    tcase_add_test(cases, nothing_of_a_broadcast_leaves_before_it_is_stored);
     tcase_add_test(cases, after_a_power_cut_readers_of_receipts_are_told);
     tcase_add_test(cases, many_receipts_at_once_are_no_burden_for_the_store);
     tcase_add_test(cases, a_session_that_is_ended_by_halves_lives_on);

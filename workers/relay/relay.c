@@ -56,6 +56,8 @@ void relay_commit(struct relay *relay)
 {
     if (!relay->uncommitted)
         return;
+    /* Also in the midst of a broadcast, for an envelope that is not held. */
+    broadcast_store(&relay->registry);
     relay->uncommitted = false;
     if (recovery_put_totals(relay) == 0 &&
         relay->store->engine->end_batch(relay->store, buffer_slice(&relay->totals)) == 0) {
