@@ -8,7 +8,6 @@
 #include "store/lmdb_store.h"
 
 enum {
-    DEPTH_COST = 4, /* pages that a change rewrites on its way from the root */
     /* A batch takes this part of the map at most, and no more pages than this, unless one change
      * is larger: LMDB lists the pages that a transaction freed in a run of pages. */
     BATCH_SHARE = 32,
@@ -30,8 +29,9 @@ int lmdb_result(int code)
 
 static bool leaves(const struct lmdb_store *store, uint64_t pages, uint64_t reserve)
 {
-    uint64_t taken = store->used_pages + (store->batch ? store->batch_pages : 0);
-    return taken + pages + DEPTH_COST + reserve <= store->map_pages;
+    uint64_t taken =
+        store->used_pages + (store->batch ? store->batch_pages + lmdb_counts_due(store) : 0);
+    return taken + pages + DEPTH_COST + reserve + lmdb_counts_room(store) <= store->map_pages;
 }
 
 bool lmdb_has_room(struct lmdb_store *store, uint64_t pages)
@@ -115,14 +115,20 @@ static int change_failed(struct lmdb_store *store, int code)
     return lmdb_result(code);
 }
 
+void lmdb_note_size(struct lmdb_store *store)
+{
+    uint64_t pages = store->batch_pages + lmdb_counts_due(store);
+    store->base.batch_is_large =
+        pages >= store->map_pages / BATCH_SHARE || pages >= BATCH_PAGES_MAX;
+}
+
 int lmdb_change_end(struct lmdb_store *store, int code, uint64_t pages)
 {
     if (code != 0)
         return change_failed(store, code);
     store->changes++;
     store->batch_pages += pages + DEPTH_COST;
-    store->base.batch_is_large = store->batch_pages >= store->map_pages / BATCH_SHARE ||
-                                 store->batch_pages >= BATCH_PAGES_MAX;
+    lmdb_note_size(store);
     return 0;
 }
 

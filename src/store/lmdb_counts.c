@@ -154,8 +154,9 @@ static int put_few(struct lmdb_store *store)
         if (put->len > 0)
             code = lmdb_put_record(store, &key, put->record, put->len);
     }
+    uint64_t pages = (lists->changed_count - 1) * DEPTH_COST;
     lists->changed_count = 0;
-    return lmdb_change_end(store, code, 0);
+    return lmdb_change_end(store, code, pages);
 }
 
 int lmdb_counts_changed(struct lmdb_store *store, const struct stored_session *session)
@@ -170,7 +171,28 @@ int lmdb_counts_changed(struct lmdb_store *store, const struct stored_session *s
     lists->changed[place] = (struct changed_counts){session->number, session->counts};
     lists->changed_count++;
     store->changes++;
-    return lists->changed_count < RECORD_COUNTS_MAX ? 0 : end_list(store);
+    if (lists->changed_count == RECORD_COUNTS_MAX)
+        return end_list(store);
+    lmdb_note_size(store);
+    return 0;
+}
+
+uint64_t lmdb_counts_due(const struct lmdb_store *store)
+{
+    const struct counts_lists *lists = &store->lists;
+    uint64_t count = lists->changed_count;
+    if (count <= COUNTS_PUTS_MAX)
+        return count * DEPTH_COST;
+    return LIST_PAGES + DEPTH_COST +
+           (lists->entries + count > lists->entries_max ? count + RECORD_COUNTS_MAX : 0);
+}
+
+/* Short lists lie in pages that may be half empty. Beside them, what two batches may take more than
+ * they were to: pages that one frees are of use to the next but one. */
+uint64_t lmdb_counts_room(const struct lmdb_store *store)
+{
+    uint64_t pages = store->lists.entries_max / RECORD_COUNTS_MAX;
+    return pages > 0 ? 2 * (pages + RECORD_COUNTS_MAX) : 0;
 }
 
 /* A list may name a session that is gone. */

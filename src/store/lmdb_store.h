@@ -22,7 +22,10 @@ struct store_contents {
     char cluster_id[CLUSTER_ID_MAX + 1];
 };
 
-enum { COUNTS_PUTS_MAX = 4 };
+enum {
+    COUNTS_PUTS_MAX = 4,
+    DEPTH_COST = 4 /* pages that a change rewrites on its way from the root */
+};
 
 /* Of changed counts (lmdb_counts.c). */
 struct counts_lists {
@@ -86,6 +89,9 @@ bool lmdb_has_room(struct lmdb_store *store, uint64_t pages);
 /* The same for what comes with a change that was made already: may take a half of these pages. */
 bool lmdb_has_reserve(struct lmdb_store *store, uint64_t pages);
 
+/* Tells the relay when the batch is large enough; lmdb_change_end() does. */
+void lmdb_note_size(struct lmdb_store *store);
+
 /* Every change: lmdb_change_begin(), LMDB's calls, and lmdb_change_end() with what they returned
  * and the pages that they may have taken. Return 0, or -1 with errno. */
 int lmdb_change_begin(struct lmdb_store *store);
@@ -108,6 +114,10 @@ void lmdb_counts_start(struct lmdb_store *store);
 void lmdb_counts_stop(struct lmdb_store *store);
 /* As session_changed(), where lists.entries_max is not 0. */
 int lmdb_counts_changed(struct lmdb_store *store, const struct stored_session *session);
+/* Pages that it will take at most to put what changed in the batch so far. */
+uint64_t lmdb_counts_due(const struct lmdb_store *store);
+/* Pages that are kept for lists, beside the reserve. */
+uint64_t lmdb_counts_room(const struct lmdb_store *store);
 /* The session is deleted, perhaps in the batch in which it changed. */
 void lmdb_counts_forget_session(struct lmdb_store *store, uint64_t session);
 /* Puts what changed in the batch. Returns 0, or -1 with errno. */

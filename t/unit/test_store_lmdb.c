@@ -451,6 +451,49 @@ START_TEST(receipts_leave_room_for_deletions)
 }
 END_TEST
 
+static void commit_when_large(void)
+{
+    if (fixture_store->batch_is_large)
+        commit(0);
+}
+
+/* Counts of very many sessions change, each in a page of its own, while all the room is taken that
+ * messages and receipts may take. */
+START_TEST(counts_change_however_full_the_store_is)
+{
+    enum { SESSIONS = 20000, CHANGES = 30000 };
+    static char body[STORED_RECEIPT_MAX];
+    static uint64_t dropped[SESSIONS + 1];
+    fixture_prepare();
+    open_store();
+    for (uint64_t number = 1; number <= SESSIONS; number++) {
+        struct stored_session session = changing(number, 0);
+        must(STORE_LMDB.session_created(fixture_store, &session) == 0);
+        commit_when_large();
+    }
+    fill(1, 0, 300);
+    struct stored_receipt receipt = {.number = 1, .contents = slice_of(body, sizeof body)};
+    for (; STORE_LMDB.receipt_added(fixture_store, &receipt) == 0; receipt.number++)
+        commit_when_large();
+    commit(0);
+    for (uint64_t i = 0; i < CHANGES; i++) {
+        uint64_t number = 1 + scatter(i) % SESSIONS;
+        struct stored_session session = changing(number, 0);
+        session.counts.dropped = ++dropped[number];
+        must(STORE_LMDB.session_changed(fixture_store, &session) == 0);
+        commit_when_large();
+        if (scatter(i) % 300 == 0)
+            commit(0);
+    }
+    commit(0);
+    close_store();
+    open_store();
+    ck_assert_int_eq(fixture_files("store.damaged", false), 0);
+    close_store();
+    fixture_finish();
+}
+END_TEST
+
 /* --- kill -9 ---------------------------------------------------------------------------------- */
 
 enum { KILLING_MS = 6000, KILLING_FULL_MS = 300000 }; /* with FULL=1 */
@@ -526,6 +569,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_full_store_refuses_and_goes_on);
     tcase_add_test(cases, a_full_store_is_no_flood_in_the_log);
     tcase_add_test(cases, receipts_leave_room_for_deletions);
+    tcase_add_test(cases, counts_change_however_full_the_store_is);
     tcase_add_test(cases, a_kill_at_any_instant_loses_nothing);
 }
 
