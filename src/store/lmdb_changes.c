@@ -185,11 +185,24 @@ int lmdb_messages_added(struct store *base, uint64_t session, const struct store
     return lmdb_change_end(store, code, pages);
 }
 
+static bool has_record(const struct lmdb_store *store, uint64_t session, uint64_t id)
+{
+    char text[RECORD_KEY_MAX];
+    struct record_key key = {.kind = RECORD_PART, .number = session, .id = id};
+    MDB_val at = lmdb_value(record_key_write(&key, text)), value;
+    return mdb_cursor_get(store->cursor, &at, &value, MDB_SET) == 0;
+}
+
+/* A placeholder frees what was there, unless that is a broadcast, of which nothing is. */
 int lmdb_message_changed(struct store *base, uint64_t session, const struct stored_message *message)
 {
     struct lmdb_store *store = lmdb_of(base);
-    uint64_t pages = message->dropped ? 0 : pages_of_messages(message, 1);
+    uint64_t pages = pages_of_messages(message, 1);
     if ((!message->dropped && !lmdb_has_room(store, pages)) || lmdb_change_begin(store) != 0)
+        return -1;
+    if (message->dropped && has_record(store, session, message->id))
+        pages = 0;
+    else if (message->dropped && !lmdb_has_reserve(store, pages))
         return -1;
     int code = delete_messages(store, session, message->id, message->id, &pages);
     if (code == 0)

@@ -98,8 +98,8 @@ struct store_usage {
 
 /* Each returns 0, or -1 with errno; a change that failed has not happened, and its caller takes it
  * back. ENOSPC: the store is full for what adds data (session_created, messages_added,
- * message_changed to a live message, broadcast_added); what frees or settles data has room kept for
- * it. */
+ * broadcast_added, message_changed to a live message, or to a placeholder where a broadcast was);
+ * what frees or settles data has room kept for it. */
 struct store_engine {
     const char *name; /* as in server.store.engine */
     /* NULL with `why` filled (a sentence). */

@@ -470,6 +470,32 @@ START_TEST(a_broadcast_grows_old_and_makes_room_like_any_message)
 }
 END_TEST
 
+/* It has no record of its own that a placeholder could take the place of. */
+START_TEST(a_broadcast_grows_old_when_the_store_has_room_to_note_that)
+{
+    start();
+    registry.limits.mailbox_drops_oldest = true;
+    registry.limits.age_ms = 10000;
+    struct session *session = create("bob", "x", 0, 0);
+    must_accept(session, "[1]", with_key("k"));
+    broadcast("[2]", true);
+    age(session, 6000);
+    must_accept(session, "[3]", with_key("k"));
+    age(session, 5000);
+    failing = true;
+    session_drop_due(&registry, session);
+    failing = false;
+    expect_waiting(session, "1=[3] 2=[2]");
+    ck_assert_uint_gt(session->times->due.key, clock_steady_ms());
+    session_drop_due(&registry, session);
+    expect_waiting(session, "1=[3] 2=[2]");
+    heap_set(&registry.due, &session->times->due, 0);
+    session_drop_due(&registry, session);
+    expect_waiting(session, "1=[3] 2=[]");
+    stop();
+}
+END_TEST
+
 START_TEST(many_recipients_are_told_by_the_page)
 {
     char name[16];
@@ -737,6 +763,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_broadcast_is_stored_once);
     tcase_add_test(cases, a_broadcast_can_be_dropped_like_any_message);
     tcase_add_test(cases, a_broadcast_grows_old_and_makes_room_like_any_message);
+    tcase_add_test(cases, a_broadcast_grows_old_when_the_store_has_room_to_note_that);
     tcase_add_test(cases, many_recipients_are_told_by_the_page);
     tcase_add_test(cases, a_newer_message_takes_the_place_of_one_that_was_not_sent);
     tcase_add_test(cases, a_repetition_is_answered_and_not_stored);

@@ -494,6 +494,51 @@ START_TEST(counts_change_however_full_the_store_is)
 }
 END_TEST
 
+/* A broadcast has no record in the mailbox, so that many placeholders need room. */
+START_TEST(placeholders_of_broadcasts_leave_room_for_deletions)
+{
+    enum { SESSIONS = 5000 };
+    static const struct stored_message SMALL = {.body = SLICE_LITERAL("[]"), .made_ms = 1};
+    struct stored_recipient recipients[STORED_RECIPIENTS_MAX];
+    fixture_prepare();
+    open_store();
+    for (uint64_t number = 1; number <= SESSIONS; number++) {
+        struct stored_session session = changing(number, 0);
+        must(STORE_LMDB.session_created(fixture_store, &session) == 0);
+        commit_when_large();
+    }
+    uint64_t last = 0, placed = 0;
+    for (; STORE_LMDB.broadcast_added(fixture_store, last + 1, &SMALL, SESSIONS) == 0; last++)
+        for (uint64_t number = 1, count = 0; number <= SESSIONS; number++) {
+            recipients[count++] = (struct stored_recipient){number, last + 1};
+            if (count < STORED_RECIPIENTS_MAX && number < SESSIONS)
+                continue;
+            must(STORE_LMDB.recipients_added(fixture_store, last + 1, recipients, count) == 0);
+            count = 0;
+            commit_when_large();
+        }
+    struct stored_message placeholder = {.dropped = true};
+    for (uint64_t number = 1; number <= SESSIONS && errno == ENOSPC; number++)
+        for (placeholder.id = 2; placeholder.id <= last; placeholder.id++) {
+            if (STORE_LMDB.message_changed(fixture_store, number, &placeholder) != 0)
+                break;
+            placed++;
+            commit_when_large();
+        }
+    ck_assert_uint_gt(placed, 1000);
+    commit(0);
+    placeholder.id = 2; /* it has a record now */
+    ck_assert_int_eq(STORE_LMDB.message_changed(fixture_store, 1, &placeholder), 0);
+    for (uint64_t number = 1; number <= last; number++) {
+        ck_assert_int_eq(STORE_LMDB.broadcast_removed(fixture_store, number), 0);
+        commit_when_large();
+    }
+    commit(0);
+    close_store();
+    fixture_finish();
+}
+END_TEST
+
 /* --- kill -9 ---------------------------------------------------------------------------------- */
 
 enum { KILLING_MS = 6000, KILLING_FULL_MS = 300000 }; /* with FULL=1 */
@@ -570,6 +615,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_full_store_is_no_flood_in_the_log);
     tcase_add_test(cases, receipts_leave_room_for_deletions);
     tcase_add_test(cases, counts_change_however_full_the_store_is);
+    tcase_add_test(cases, placeholders_of_broadcasts_leave_room_for_deletions);
     tcase_add_test(cases, a_kill_at_any_instant_loses_nothing);
 }
 

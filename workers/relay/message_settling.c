@@ -106,22 +106,33 @@ static bool is_overflow(enum settlement settlement)
            settlement == SETTLED_AGE;
 }
 
+static int put_placeholder(const struct session_registry *registry, const struct session *session,
+                           uint64_t id)
+{
+    struct stored_message placeholder = {.id = id, .dropped = true};
+    return registry->store->engine->message_changed(registry->store, session->number, &placeholder);
+}
+
 /* Drops the live message of `id`, whose ID stays. message_store_counts() is to follow, for one or
- * for several. */
-static void drop_message(struct session_registry *registry, struct session *session, uint64_t id,
+ * for several. False: it has to wait, a broadcast that is not the mailbox's first, since the store
+ * has no room to note that. */
+static bool drop_message(struct session_registry *registry, struct session *session, uint64_t id,
                          enum settlement settlement)
 {
     struct mailbox *mailbox = &session->mailbox;
-    message_let_go_of(registry, session, mailbox_entry(mailbox, id)->options, settlement);
+    const struct mailbox_entry *entry = mailbox_entry(mailbox, id);
+    bool stays = id > mailbox_first_entry(mailbox), is_broadcast = entry->body->broadcast != 0;
+    if (stays && is_broadcast && put_placeholder(registry, session, id) != 0) {
+        store_must(errno == ENOSPC ? 0 : -1, "message-changed");
+        return false;
+    }
+    message_let_go_of(registry, session, entry->options, settlement);
     message_count_settled(registry, mailbox_drop(mailbox, id, registry->budget), settlement);
     if (is_overflow(settlement))
         mailbox->overflowed++;
-    if (id >= mailbox_first_entry(mailbox)) {
-        struct stored_message placeholder = {.id = id, .dropped = true};
-        store_must(registry->store->engine->message_changed(registry->store, session->number,
-                                                            &placeholder),
-                   "message-changed");
-    }
+    if (stays && !is_broadcast)
+        store_must(put_placeholder(registry, session, id), "message-changed");
+    return true;
 }
 
 void message_drop_oldest(struct session_registry *registry, struct session *session,
@@ -261,8 +272,12 @@ static void drop_over(struct session_registry *registry, struct session *session
             message_note_end(registry, session, entry);
             continue;
         }
-        drop_message(registry, session, id,
-                     age_end(registry, entry->body) <= now_ms ? SETTLED_AGE : SETTLED_TTL);
+        if (!drop_message(registry, session, id,
+                          age_end(registry, entry->body) <= now_ms ? SETTLED_AGE : SETTLED_TTL)) {
+            session->times->search_ms = now_ms + SESSION_TICK_MS;
+            message_note_end(registry, session, entry);
+            continue;
+        }
         --*left;
         if (++step == STEP_RECEIPTS) {
             message_store_counts(registry, session);
