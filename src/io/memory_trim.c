@@ -2,16 +2,22 @@
 
 #include <malloc.h>
 
+#include "base/clock.h"
+
 enum {
     MUCH = 1000,  /* changes since memory was given back */
     LITTLE = 100, /* changes within LOOK_S */
-    LOOK_S = 1
+    LOOK_S = 1,
+    REST = 1000 /* times as long as it took last: nothing else is done meanwhile */
 };
 
 static void look_again(struct memory_trim *trim)
 {
+    uint64_t now_us = clock_monotonic_us();
+    double rest_s =
+        trim->rest_until_us > now_us ? (double)(trim->rest_until_us - now_us) / 1e6 : 0.;
     trim->looked = trim->changes;
-    ev_timer_set(&trim->timer, LOOK_S, 0.);
+    ev_timer_set(&trim->timer, rest_s > LOOK_S ? rest_s : LOOK_S, 0.);
     ev_timer_start(trim->loop, &trim->timer);
 }
 
@@ -26,7 +32,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     }
     trim->trimmed = trim->changes;
     trim->before(trim->context);
+    uint64_t began_us = clock_monotonic_us();
     malloc_trim(0);
+    uint64_t now_us = clock_monotonic_us();
+    trim->rest_until_us = now_us + REST * (now_us - began_us);
 }
 
 void memory_trim_init(struct memory_trim *trim, struct ev_loop *loop, void (*before)(void *context),

@@ -11,10 +11,11 @@ struct memory_trim {
     struct ev_loop *loop;
     void (*before)(void *context); /* frees what is kept for further work */
     void *context;
-    ev_timer timer;   /* only while there may be something to give back */
-    uint64_t changes; /* that were noted */
-    uint64_t looked;  /* of these, when it was looked whether it is calm */
-    uint64_t trimmed; /* and when memory was given back */
+    ev_timer timer;         /* only while there may be something to give back */
+    uint64_t changes;       /* that were noted */
+    uint64_t looked;        /* of these, when it was looked whether it is calm */
+    uint64_t trimmed;       /* and when memory was given back */
+    uint64_t rest_until_us; /* clock_monotonic_us() */
 };
 
 void memory_trim_init(struct memory_trim *trim, struct ev_loop *loop, void (*before)(void *context),
