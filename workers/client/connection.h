@@ -1,8 +1,9 @@
 /* One client's or backend's connection: its socket, its state, and what waits to be sent.
  *
  * Memory is held for what is in flight only. Output is gathered in `out` and sent at the end of a
- * loop round, so that what comes together leaves in one write. A connection that was closed lives until the end of the round, so that whoever closed it
- * may still return through functions that hold it. */
+ * loop round, so that what comes together leaves in one write. A connection that was closed lives
+ * until the end of the round, so that whoever closed it may still return through functions that
+ * hold it. */
 #ifndef MSGSERVER_CLIENT_CONNECTION_H
 #define MSGSERVER_CLIENT_CONNECTION_H
 
