@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # run.sh BUILD [--quick] [--hosts N] [--connections N] [--json FILE] [SCENARIO...]: measures the
 # programs in BUILD. Figures depend on the machine; compare only what one run measured side by side.
+# run.sh --check …: says whether the rest makes sense, and does nothing.
 set -u
 all="fanout unicast transports growth idle connect store mesh-relay mesh"
 quick="fanout unicast idle" # --quick alone: under a minute
-build=$(readlink -f "${1:?build directory}")
+build=${1:?build directory}
 shift
 is_quick= json= scenarios=
 
@@ -18,6 +19,7 @@ while [ $# -gt 0 ]; do
 	--json)
 		[ $# -gt 1 ] || { echo "bench: --json needs a file"; exit 64; }
 		json=$(readlink -m "$2")
+		[ -d "$(dirname "$json")" ] || { echo "bench: there is no folder for $2"; exit 64; }
 		shift
 		;;
 	--hosts)
@@ -37,6 +39,8 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+[ "$build" != --check ] || exit 0
+build=$(readlink -f "$build")
 cd "$(dirname "$0")"
 ulimit -n "$(ulimit -Hn)"
 export MSGSERVER_BUILD=$build BENCH_QUICK=$is_quick
