@@ -73,13 +73,67 @@ int broadcasts_add_recipients(struct broadcasts *broadcasts,
     return 0;
 }
 
-void broadcasts_enter_session(struct broadcasts *broadcasts, uint64_t session)
+/* By a stable sort of digits of the sessions' numbers: IDs ascend with the broadcasts, so that
+ * those of a session are in order already. Comparing takes ten times as long, and there may be tens
+ * of millions. */
+enum { DIGIT_BITS = 16, DIGITS = 1 << DIGIT_BITS };
+
+static size_t digit_of(const struct broadcast_recipient *recipient, unsigned shift)
 {
-    size_t count = recipient_count(broadcasts);
+    return recipient->who.session >> shift & (DIGITS - 1);
+}
+
+static void sort_by_digit(struct broadcast_recipient *to, const struct broadcast_recipient *from,
+                          size_t count, unsigned shift, size_t ends[DIGITS + 1])
+{
+    memset(ends, 0, (DIGITS + 1) * sizeof *ends);
+    for (size_t i = 0; i < count; i++)
+        ends[digit_of(&from[i], shift) + 1]++;
+    for (size_t digit = 0; digit < DIGITS; digit++)
+        ends[digit + 1] += ends[digit];
+    for (size_t i = 0; i < count; i++)
+        to[ends[digit_of(&from[i], shift)]++] = from[i];
+}
+
+/* Without memory for that, it is left to the other sort. */
+static void sort_by_session(struct broadcast_recipient *recipients, size_t count)
+{
+    uint64_t all = 0;
+    struct broadcast_recipient *from = recipients, *to = calloc(count, sizeof *to), *swapped;
+    struct broadcast_recipient *other = to;
+    size_t *ends = calloc(DIGITS + 1, sizeof *ends);
+    for (size_t i = 0; i < count; i++)
+        all |= recipients[i].who.session;
+    for (unsigned shift = 0; to && ends && shift < 64 && all >> shift != 0; shift += DIGIT_BITS) {
+        sort_by_digit(to, from, count, shift, ends);
+        swapped = from;
+        from = to;
+        to = swapped;
+    }
+    if (from != recipients)
+        memcpy(recipients, from, count * sizeof *recipients);
+    free(other);
+    free(ends);
+}
+
+static void sort(struct broadcasts *broadcasts)
+{
+    size_t count = recipient_count(broadcasts), sorted = 1;
     struct broadcast_recipient *recipients = recipients_of(broadcasts);
-    if (broadcasts->unsorted)
+    sort_by_session(recipients, count);
+    while (sorted < count && compare(&recipients[sorted - 1], &recipients[sorted]) <= 0)
+        sorted++;
+    if (sorted < count)
         qsort(recipients, count, sizeof *recipients, compare);
     broadcasts->unsorted = false;
+}
+
+void broadcasts_enter_session(struct broadcasts *broadcasts, uint64_t session)
+{
+    if (broadcasts->unsorted)
+        sort(broadcasts);
+    size_t count = recipient_count(broadcasts);
+    const struct broadcast_recipient *recipients = recipients_of(broadcasts);
     while (broadcasts->next < count && recipients[broadcasts->next].who.session < session)
         broadcasts->next++;
 }
