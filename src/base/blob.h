@@ -11,7 +11,7 @@ struct blob {
     uint32_t references;
     uint32_t len;
     uint64_t made_ms;   /* for the owner to set, as the next: see clock_steady_ms() */
-    uint64_t broadcast; /* its number in the store; 0: none */
+    uint64_t broadcast; /* its number in the store, and marks; 0: none */
     char data[];
 };
 

@@ -10,8 +10,8 @@
 #include "workers/relay/session_messages.h"
 
 static struct buffer told;
-static bool failing, refusing_receipts;
-static uint64_t store_size;
+static bool failing, refusing_receipts, refusing_changes;
+static uint64_t store_size, store_used;
 
 static int tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -62,8 +62,10 @@ static inline int message_changed(struct store *store, uint64_t session,
                                   const struct stored_message *message)
 {
     (void)store;
-    return tell("message %lu %lu %s\n", session, message->id,
-                message->dropped ? "dropped" : "replaced");
+    errno = ENOSPC;
+    return refusing_changes ? -1
+                            : tell("message %lu %lu %s\n", session, message->id,
+                                   message->dropped ? "dropped" : "replaced");
 }
 
 static inline int removed(struct store *store, uint64_t session, uint64_t id)
@@ -122,7 +124,7 @@ static inline int receipts_removed(struct store *store, uint64_t number)
 static inline struct store_usage usage(const struct store *store)
 {
     (void)store;
-    return (struct store_usage){.size_bytes = store_size};
+    return (struct store_usage){.used_bytes = store_used, .size_bytes = store_size};
 }
 
 static const struct store_engine RECORDING = {
@@ -172,6 +174,7 @@ static void start(void)
     metrics = (struct metrics){0};
     failing = false;
     expired = stored = 0;
+    store_used = 0;
     registry_init(&registry, &settings, &store, &budget, &metrics, 0);
     registry.on_expired = on_expired;
     registry.on_stored = on_stored;

@@ -174,7 +174,8 @@ static struct mailbox_freed remove_up_to(struct mailbox *mailbox, uint64_t id,
     struct mailbox_freed freed = {0};
     while (mailbox->entries > 0 && mailbox_first_entry(mailbox) <= id) {
         struct mailbox_entry *entry = slot_at(mailbox, 0);
-        if (!entry->body || entry->body->broadcast == 0)
+        if (!entry->body || entry->body->broadcast == 0 ||
+            entry->body->broadcast & BROADCAST_RECORDED)
             mailbox->records_left = true;
         free_entry(mailbox, entry, budget, &freed);
         remove_first(mailbox);

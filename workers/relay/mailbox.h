@@ -20,6 +20,11 @@
 #include "workers/relay/host_budget.h"
 #include "workers/relay/message_options.h"
 
+/* In a body's `broadcast`, beside the number. */
+#define BROADCAST_RECORDED (UINT64_C(1) << 63) /* mailboxes may have records of their own of it */
+#define BROADCAST_LISTED   (UINT64_C(1) << 62) /* by who gives them these */
+#define BROADCAST_NUMBER   (BROADCAST_LISTED - 1)
+
 struct mailbox_entry {
     struct blob *body;               /* NULL: dropped */
     struct message_options *options; /* NULL: none */

@@ -1,6 +1,9 @@
 /* How a broadcast enters mailboxes. All that it takes in the store is one record of its body, and
  * lists of the mailboxes that have it, which are told by the page; so the mailboxes are ahead of
  * the store by up to that many, but never when a batch may be ended. */
+#include <errno.h>
+
+#include "base/buffer.h"
 #include "base/invariant.h"
 #include "workers/relay/message_settling.h"
 #include "workers/relay/session_messages.h"
@@ -74,16 +77,100 @@ enum outcome broadcast_accept(struct session_registry *registry, struct session 
     return OUTCOME_QUEUED;
 }
 
+/* --- broadcasts that few still wait for ------------------------------------------------------- */
+
+enum {
+    RECORD_OVERHEAD = 100, /* that a record of its own takes beside the body, about */
+    THINNED_AT_ONCE = 64,
+    HALF = 2,
+    STEP = 16, /* a part of the store: so much more is used before it is tried again */
+};
+
+/* All sessions may have had it: the list of them is at most so long. */
+static bool is_worth_records(const struct session_registry *registry, const struct blob *body)
+{
+    uint64_t records = (uint64_t)body->references * (body->len + RECORD_OVERHEAD);
+    return 2 * records < registry->sessions.count * sizeof(struct stored_recipient);
+}
+
+/* Takes a reference of each that is listed. */
+static bool list_body(const struct session_registry *registry, struct buffer *bodies,
+                      struct blob *body)
+{
+    if (body->broadcast & BROADCAST_LISTED)
+        return true;
+    if (buffer_len(bodies) / sizeof body == THINNED_AT_ONCE || !is_worth_records(registry, body) ||
+        buffer_append(bodies, &body, sizeof body) != 0)
+        return false;
+    blob_retain(body);
+    body->broadcast |= BROADCAST_LISTED | BROADCAST_RECORDED;
+    return true;
+}
+
+/* Returns 0, or -1 when the store has no room. */
+static int give_records(struct session_registry *registry, struct session *session,
+                        struct buffer *bodies)
+{
+    struct store *store = registry->store;
+    const struct mailbox *mailbox = &session->mailbox;
+    for (uint64_t id = mailbox_first_entry(mailbox); id <= mailbox->last_id; id++) {
+        struct blob *body = mailbox_entry(mailbox, id)->body;
+        if (!body || body->broadcast == 0 || !list_body(registry, bodies, body))
+            continue;
+        const struct stored_message message = {
+            .id = id, .body = blob_slice(body), .made_ms = body->made_ms};
+        if (store->engine->message_changed(store, session->number, &message) != 0) {
+            store_must(errno == ENOSPC ? 0 : -1, "message-changed");
+            return -1;
+        }
+        registry->on_stored(registry->context);
+    }
+    return 0;
+}
+
+/* The lists go when every record is there; else both stay, and the records count. */
+static void let_go(struct session_registry *registry, struct blob *body, bool is_recorded)
+{
+    uint64_t number = body->broadcast & BROADCAST_NUMBER;
+    body->broadcast &= ~BROADCAST_LISTED;
+    if (is_recorded) {
+        body->broadcast = 0;
+        broadcast_gone(registry, number);
+        registry->on_stored(registry->context);
+    }
+    budget_release_body(registry->budget, body);
+}
+
+static void thin_out(struct session_registry *registry)
+{
+    struct buffer bodies = {0};
+    int result = 0;
+    for (uint32_t i = 0; i < registry->sessions.count && result == 0; i++)
+        result = give_records(registry, session_at(registry, i), &bodies);
+    struct blob *const *listed = (struct blob *const *)buffer_bytes(&bodies);
+    for (size_t i = 0; i < buffer_len(&bodies) / sizeof *listed; i++)
+        let_go(registry, listed[i], result == 0);
+    buffer_free(&bodies);
+}
+
 void broadcast_end(struct session_registry *registry)
 {
     broadcast_store(registry);
     registry->broadcast = NULL;
     registry->on_stored(registry->context);
+    struct store_usage usage = registry->store->engine->usage(registry->store);
+    if (usage.used_bytes <= usage.size_bytes / HALF) {
+        registry->thin_out_above = 0;
+    } else if (usage.used_bytes > registry->thin_out_above) {
+        registry->thin_out_above = usage.used_bytes + usage.size_bytes / STEP;
+        thin_out(registry);
+    }
 }
 
-void broadcast_gone(void *context, uint64_t number)
+void broadcast_gone(void *context, uint64_t broadcast)
 {
     struct session_registry *registry = context;
+    uint64_t number = broadcast & BROADCAST_NUMBER;
     store_must(registry->store->engine->broadcast_removed(registry->store, number),
                "broadcast-removed");
 }

@@ -50,6 +50,8 @@ int broadcast_begin(struct session_registry *registry, struct broadcast *broadca
 /* Gives the body an ID in that mailbox, as session_accept() does. */
 enum outcome broadcast_accept(struct session_registry *registry, struct session *session,
                               struct acceptance *acceptance);
+/* When the store is half full, broadcasts that few mailboxes still wait for are put there into
+ * records of these, so that the lists of all who had them can go. */
 void broadcast_end(struct session_registry *registry);
 /* Tells the store what it is to learn before its batch may be ended; also when there is none. */
 void broadcast_store(struct session_registry *registry);

@@ -70,6 +70,7 @@ struct session_registry {
     uint64_t last_number;
     uint64_t last_broadcast;     /* the same of broadcasts */
     struct broadcast *broadcast; /* the one that is being put into mailboxes */
+    uint64_t thin_out_above;     /* used bytes of the store: see broadcast_end() */
     struct message_limits limits;
     uint64_t session_limit;
     uint64_t default_ttl_ms;
