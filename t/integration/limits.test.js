@@ -258,6 +258,8 @@ test('more connections and sessions than allowed are refused', async () => {
         }
         const refused = await backend.call('POST', '/sessions', { actorId: 'one more' });
         assert.deepEqual([refused.status, refused.body.error.code], [507, 'overLimit']);
+        assert.equal((await server.backend.status()).refused_sessions, 1);
+        assert.match(server.log, /event=session-refused limit="server\.limits\.sessions" sessions=\d+/);
         await backend.deleteSession(keys[0]);
         await backend.createSession('one more');
     });

@@ -4,6 +4,7 @@
 
 #include <ev.h>
 
+#include "base/log.h"
 #include "io/memory_trim.h"
 #include "workers/relay/attachment.h"
 #include "workers/relay/mesh/mesh.h"
@@ -29,6 +30,7 @@ struct relay {
     struct buffer scratch; /* room for parts of an envelope while it is put together */
     ev_timer tick;
     struct memory_trim memory_trim;
+    struct log_limit sessions_refused;
     ev_prepare round_end;
     bool recovered;   /* the store is ours to write */
     bool closing;     /* in good order: the last batch says so */

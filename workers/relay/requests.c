@@ -70,6 +70,20 @@ static int put_session_outcome(enum outcome outcome, struct buffer *reply)
     return put_session_fields(reply, &state);
 }
 
+/* Messages say which limit they met; of a session only this tells. */
+static void note_refused_session(struct relay *relay)
+{
+    enum { EVERY_MS = 10000 };
+    const struct session_registry *registry = &relay->registry;
+    bool too_many = registry->sessions.count >= registry->session_limit;
+    uint64_t suppressed;
+    metric_add(&relay->metrics, METRIC_REFUSED_SESSIONS, 1);
+    if (log_limit_pass(&relay->sessions_refused, EVERY_MS, &suppressed))
+        LOG_WARNING("session-refused", "limit=\"%s\" sessions=%" PRIu32 " suppressed=%" PRIu64,
+                    too_many ? "server.limits.sessions" : "server.limits.hostBytes or the store",
+                    registry->sessions.count, suppressed);
+}
+
 static int do_create(struct relay *relay, struct slice payload, bool checked, struct buffer *reply)
 {
     (void)checked;
@@ -82,6 +96,8 @@ static int do_create(struct relay *relay, struct slice payload, bool checked, st
         order.home = SLICE_EMPTY;
     struct session *session;
     enum outcome outcome = session_create(&relay->registry, &order, clock_monotonic_ms(), &session);
+    if (outcome == OUTCOME_OVER_LIMIT)
+        note_refused_session(relay);
     return outcome == OUTCOME_QUEUED ? put_session_state(relay, session, reply)
                                      : put_session_outcome(outcome, reply);
 }
