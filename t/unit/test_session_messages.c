@@ -421,34 +421,45 @@ START_TEST(a_broadcast_is_stored_once)
 }
 END_TEST
 
+enum { CROWD = 100 };
+
+/* Bob, who is away, and many who confirm. */
+static struct session *bob_and_a_crowd(struct session *crowd[CROWD])
+{
+    struct session *bob = create("bob", "x", 0, 0);
+    for (int i = 0; i < CROWD; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "p%d", i);
+        crowd[i] = create(name, "x", 0, 0);
+    }
+    return bob;
+}
+
+static void confirm_in_crowd(struct session *crowd[CROWD])
+{
+    for (int i = 0; i < CROWD; i++)
+        confirm_all(crowd[i]);
+    buffer_free(&told);
+}
+
 /* An absent client does not keep the lists of all who had what it still waits for. */
 START_TEST(a_broadcast_that_few_wait_for_gives_its_room_back)
 {
-    enum { MANY = 100 };
     start();
-    struct session *bob = create("bob", "x", 0, 0), *sessions[MANY];
-    for (int i = 0; i < MANY; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "p%d", i);
-        sessions[i] = create(name, "x", 0, 0);
-    }
-    ck_assert_uint_eq(broadcast("[1]", true), MANY + 1);
-    ck_assert_uint_eq(broadcast("[2]", true), MANY + 1);
-    for (int i = 0; i < MANY; i++)
-        confirm_all(sessions[i]);
-    buffer_free(&told);
+    struct session *crowd[CROWD], *bob = bob_and_a_crowd(crowd);
+    ck_assert_uint_eq(broadcast("[1]", true), CROWD + 1);
+    ck_assert_uint_eq(broadcast("[2]", true), CROWD + 1);
+    confirm_in_crowd(crowd);
     store_size = 1000;
     store_used = 501;
-    ck_assert_uint_eq(broadcast("[3]", true), MANY + 1);
+    ck_assert_uint_eq(broadcast("[3]", true), CROWD + 1);
     expect_told("broadcast 3 [3] for 101\nbroadcast 3: 101 from 1 3 on\n"
                 "message 1 1 replaced\nmessage 1 2 replaced\n"
                 "broadcast 1 removed\nbroadcast 2 removed\n");
     expect_waiting(bob, "1=[1] 2=[2] 3=[3]");
-    for (int i = 0; i < MANY; i++)
-        confirm_all(sessions[i]);
-    buffer_free(&told);
+    confirm_in_crowd(crowd);
     /* Not again before more is used. */
-    ck_assert_uint_eq(broadcast("[4]", true), MANY + 1);
+    ck_assert_uint_eq(broadcast("[4]", true), CROWD + 1);
     expect_told("broadcast 4 [4] for 101\nbroadcast 4: 101 from 1 4 on\n");
     bob->mailbox.sent_up_to = 2;
     ck_assert(session_confirm(&registry, bob, 2));
@@ -461,34 +472,24 @@ END_TEST
 
 START_TEST(a_broadcast_stays_when_its_records_find_no_room)
 {
-    enum { MANY = 100 };
     start();
-    struct session *bob = create("bob", "x", 0, 0), *sessions[MANY];
-    for (int i = 0; i < MANY; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "p%d", i);
-        sessions[i] = create(name, "x", 0, 0);
-    }
-    ck_assert_uint_eq(broadcast("[1]", true), MANY + 1);
-    for (int i = 0; i < MANY; i++)
-        confirm_all(sessions[i]);
-    buffer_free(&told);
+    struct session *crowd[CROWD], *bob = bob_and_a_crowd(crowd);
+    ck_assert_uint_eq(broadcast("[1]", true), CROWD + 1);
+    confirm_in_crowd(crowd);
     store_size = 1000;
     store_used = 501;
     refusing_changes = true;
-    ck_assert_uint_eq(broadcast("[2]", true), MANY + 1);
+    ck_assert_uint_eq(broadcast("[2]", true), CROWD + 1);
     refusing_changes = false;
     expect_told("broadcast 2 [2] for 101\nbroadcast 2: 101 from 1 2 on\n");
-    for (int i = 0; i < MANY; i++)
-        confirm_all(sessions[i]);
-    buffer_free(&told);
+    confirm_in_crowd(crowd);
     bob->mailbox.sent_up_to = 1;
     ck_assert(session_confirm(&registry, bob, 1));
     /* There might have been a record. */
     expect_told("broadcast 1 removed\nremoved 1 up to 1\n"
                 "counts 1 confirmed=1 gap=0 dropped=0 replaced=0 overflowed=0\n");
     store_used = 600;
-    ck_assert_uint_eq(broadcast("[3]", true), MANY + 1);
+    ck_assert_uint_eq(broadcast("[3]", true), CROWD + 1);
     expect_told("broadcast 3 [3] for 101\nbroadcast 3: 101 from 1 3 on\n"
                 "message 1 2 replaced\nbroadcast 2 removed\n");
     expect_waiting(bob, "2=[2] 3=[3]");
