@@ -24,11 +24,11 @@
 #include <zmq.h>
 
 #include "base/units.h"
-#include "bench/message.h"
-#include "bench/stream.h"
+#include "bench/load/arrivals.h"
+#include "bench/load/shards.h"
 #include "codecs/envelope_pack.h"
 
-enum { EVENTS_AT_ONCE = 64, BURST = 100, JSON_ROOM = 512, MICROSECONDS = 1000000 };
+enum { BURST = 100, JSON_ROOM = 512, MICROSECONDS = 1000000, WAIT_US = MICROSECONDS / 10 };
 static const uint64_t PATIENCE_US = 60 * (uint64_t)MICROSECONDS;
 
 static void must(bool condition, const char *what)
@@ -86,11 +86,12 @@ static void write_handshake(char json[JSON_ROOM], const char *own, bool is_ours,
 
 struct load {
     void *dealer;
-    const char *target, *own;
+    const char *relay, *own;
     char handshake[JSON_ROOM];
+    struct target target;    /* the port for clients, if they connect, and the sessions' keys */
     struct slice *addresses; /* of the sessions */
-    struct stream *streams;
-    size_t sessions, next;
+    struct client *clients;  /* one for each session */
+    uint32_t next;
     int epoll;
     struct buffer pack;
     size_t packed;
@@ -100,17 +101,8 @@ struct run {
     const char *what;
     bool packs;
     uint64_t count, bodies, window;
-    uint64_t sent, arrived; /* envelopes, messages */
-    uint64_t pings;         /* unanswered */
+    uint64_t sent;
 };
-
-static uint64_t messages_arrived;
-
-static void on_received(uint64_t due_us)
-{
-    (void)due_us;
-    messages_arrived++;
-}
 
 static int send_frame(void *socket, struct slice frame, bool more)
 {
@@ -132,7 +124,7 @@ static void send_pack(struct load *load)
     if (load->packed == 0)
         return;
     struct slice pack = buffer_slice(&load->pack);
-    struct envelope envelope = {.route = {slice_from_string(load->target)},
+    struct envelope envelope = {.route = {slice_from_string(load->relay)},
                                 .route_len = 1,
                                 .messages = &pack,
                                 .message_count = 1,
@@ -153,7 +145,7 @@ static void add_to_pack(struct load *load, const struct envelope *envelope)
 static void shake_hands(struct load *load)
 {
     struct slice json = slice_from_string(load->handshake);
-    struct envelope envelope = {.route = {slice_from_string(load->target)},
+    struct envelope envelope = {.route = {slice_from_string(load->relay)},
                                 .route_len = 1,
                                 .messages = &json,
                                 .message_count = 1,
@@ -167,24 +159,29 @@ static void shake_hands(struct load *load)
 static void send_next(struct load *load, struct run *run)
 {
     enum { BODIES_MAX = 1000 };
-    static char body[MESSAGE_BYTES];
+    static char bodies[BODIES_MAX][MESSAGE_BYTES];
     static struct slice messages[1 + BODIES_MAX];
     must(run->bodies <= BODIES_MAX, "too many bodies");
     bool nobody = strcmp(run->what, "nobody") == 0;
     bool onward = strchr(run->what, ':') != NULL;
-    message_write(body, now_us());
+    struct client *client = &load->clients[load->next];
+    struct message message = {.kind = MESSAGE_SINGLE, .due_us = now_us()};
     messages[0] =
         nobody ? SLICE_LITERAL("sess/nobody:AbCdEfGh01234567") : load->addresses[load->next];
-    for (size_t i = 1; i <= run->bodies; i++)
-        messages[i] = slice_of(body, sizeof body);
-    struct envelope envelope = {.route = {slice_from_string(load->target)},
+    for (size_t i = 0; i < run->bodies; i++) {
+        if (!nobody && !onward) /* the client shall find no gap */
+            message.number = ++client->ordered;
+        message_write(bodies[i], &message);
+        messages[1 + i] = slice_of(bodies[i], MESSAGE_BYTES);
+    }
+    struct envelope envelope = {.route = {slice_from_string(load->relay)},
                                 .route_len = 1,
                                 .messages = messages,
                                 .message_count = 1 + run->bodies,
                                 .type = ENVELOPE_SEND};
     if (onward)
         envelope.route[envelope.route_len++] = slice_from_string(run->what);
-    load->next = (load->next + 1) % load->sessions;
+    load->next = (load->next + 1) % load->target.clients;
     if (run->packs)
         add_to_pack(load, &envelope);
     else
@@ -193,18 +190,6 @@ static void send_next(struct load *load, struct run *run)
 }
 
 /* --- waiting --------------------------------------------------------------------------------- */
-
-static void take_arrivals(const struct load *load, int timeout_ms)
-{
-    struct epoll_event events[EVENTS_AT_ONCE];
-    int count = epoll_wait(load->epoll, events, EVENTS_AT_ONCE, timeout_ms);
-    if (count < 0 && errno != EINTR)
-        err(EXIT_FAILURE, "epoll_wait");
-    for (int i = 0; i < count; i++) {
-        struct watch *watch = events[i].data.ptr;
-        watch->on_readable(watch);
-    }
-}
 
 /* Whole messages, the answers to handshakes among them; returns how many. */
 static unsigned take_answers(const struct load *load, int timeout_ms)
@@ -223,14 +208,15 @@ static unsigned take_answers(const struct load *load, int timeout_ms)
 static void send_counted_by_clients(struct load *load, struct run *run)
 {
     uint64_t limit = now_us() + PATIENCE_US;
-    messages_arrived = 0;
-    while (messages_arrived < run->count * run->bodies) {
-        uint64_t arrived = messages_arrived / run->bodies;
+    must(load->target.port != 0, "clients need a port");
+    arrivals_reset();
+    while (arrivals()->latencies.count < run->count * run->bodies) {
+        uint64_t arrived = arrivals()->latencies.count / run->bodies;
         bool may_send = run->sent < run->count && run->sent - arrived + BURST <= run->window;
         for (unsigned i = 0; may_send && i < BURST && run->sent < run->count; i++)
             send_next(load, run);
         send_pack(load);
-        take_arrivals(load, may_send ? 0 : 100);
+        shards_wait(load->epoll, may_send ? 0 : WAIT_US);
         must(now_us() < limit, "it does not arrive");
     }
 }
@@ -284,22 +270,32 @@ static struct slice address_of(const char *key)
     return slice_of(address, (size_t)len);
 }
 
-static void read_sessions(struct load *load, const char *port)
+static void read_sessions(struct load *load)
 {
+    struct target *target = &load->target;
     const char *key;
     while ((key = read_line()) && *key) {
-        load->addresses =
-            reallocarray(load->addresses, load->sessions + 1, sizeof *load->addresses);
-        load->streams = reallocarray(load->streams, load->sessions + 1, sizeof *load->streams);
-        must(load->addresses && load->streams, "reading session keys");
-        load->addresses[load->sessions] = address_of(key);
-        if (port)
-            stream_open(&load->streams[load->sessions], (uint16_t)number_of(port),
-                        slice_from_string(key));
-        load->sessions++;
+        size_t room = target->clients + 1;
+        load->addresses = reallocarray(load->addresses, room, sizeof *load->addresses);
+        target->session_keys = reallocarray(target->session_keys, room, sizeof(struct slice));
+        char *copy = strdup(key);
+        must(load->addresses && target->session_keys && copy, "reading session keys");
+        load->addresses[target->clients] = address_of(key);
+        target->session_keys[target->clients++] = slice_from_string(copy);
     }
-    for (size_t i = 0; port && i < load->sessions; i++) /* they do not move any more */
-        watch_start(load->epoll, &load->streams[i].watch);
+    load->clients = calloc(target->clients, sizeof *load->clients);
+    must(load->clients != NULL, "reading session keys");
+}
+
+/* They confirm whatever comes, at once. */
+static void open_clients(struct load *load, const char *port)
+{
+    static struct client_settings settings = {.confirm_after = 1};
+    client_settings = &settings;
+    load->target.port = (uint16_t)number_of(port);
+    load->epoll = epoll_create1(EPOLL_CLOEXEC);
+    arrivals_start(load->target.clients);
+    shards_open_clients(load->clients, 0, load->target.clients, &load->target, load->epoll);
 }
 
 static int run_load(int argc, char **argv)
@@ -309,14 +305,15 @@ static int run_load(int argc, char **argv)
     static struct load load;
     char *line;
     bool is_ours = strcmp(argv[5], "ours") == 0;
-    load.target = argv[3];
+    load.relay = argv[3];
     load.own = argv[4];
-    load.epoll = epoll_create1(EPOLL_CLOEXEC);
+    load.target = (struct target){.adapter = &adapter_msgserver, .transport = TRANSPORT_WEBSOCKET};
     write_handshake(load.handshake, load.own, is_ours, is_ours);
     load.dealer = open_socket(ZMQ_DEALER, load.own);
     must(zmq_connect(load.dealer, argv[2]) == 0, "connecting");
-    stream_received = on_received;
-    read_sessions(&load, argc > 6 ? argv[6] : NULL);
+    read_sessions(&load);
+    if (argc > 6)
+        open_clients(&load, argv[6]);
     shake_hands(&load);
     while (is_ours && take_answers(&load, -1) == 0)
         continue;
@@ -394,7 +391,7 @@ static void answer_handshake(void *router, zmq_msg_t *sender, const char *json, 
 static size_t receive_envelopes(void *router, const char *json, const char *own)
 {
     enum { KEPT = 4 };
-    zmq_msg_t frames[KEPT], *last = &frames[0];
+    zmq_msg_t frames[KEPT], *last;
     size_t count = 0, envelopes = 1;
     for (size_t i = 0; i < KEPT; i++)
         zmq_msg_init(&frames[i]);
