@@ -99,8 +99,9 @@ static bool list_body(const struct session_registry *registry, struct buffer *bo
 {
     if (body->broadcast & BROADCAST_LISTED)
         return true;
-    if (buffer_len(bodies) / sizeof body == THINNED_AT_ONCE || !is_worth_records(registry, body) ||
-        buffer_append(bodies, &body, sizeof body) != 0)
+    if (buffer_len(bodies) / sizeof(struct blob *) == THINNED_AT_ONCE ||
+        !is_worth_records(registry, body) ||
+        buffer_append(bodies, &body, sizeof(struct blob *)) != 0)
         return false;
     blob_retain(body);
     body->broadcast |= BROADCAST_LISTED | BROADCAST_RECORDED;
@@ -148,7 +149,7 @@ static void thin_out(struct session_registry *registry)
     for (uint32_t i = 0; i < registry->sessions.count && result == 0; i++)
         result = give_records(registry, session_at(registry, i), &bodies);
     struct blob *const *listed = (struct blob *const *)buffer_bytes(&bodies);
-    for (size_t i = 0; i < buffer_len(&bodies) / sizeof *listed; i++)
+    for (size_t i = 0; i < buffer_len(&bodies) / sizeof(struct blob *); i++)
         let_go(registry, listed[i], result == 0);
     buffer_free(&bodies);
 }
