@@ -19,7 +19,7 @@ struct connection;
 
 enum {
     READ_PER_ROUND = 16 << 10,       /* bytes per connection */
-    FLUSHED_PER_ROUND = 256,         /* connections: some 2 ms, and what comes meanwhile joins in */
+    FLUSHED_PER_ROUND = 1024,        /* connections: some 7 ms, and what comes meanwhile joins in */
     LONG_POLL_HEARTBEAT_MAX = 45000, /* ms; SDKs and proxies cut at 50 s (client fact) */
     CLOSE_LIMIT_MS = 2000,           /* for the other side to close too */
     RECEIPTS_PACE_MS = 200,          /* between two questions for new receipts */
