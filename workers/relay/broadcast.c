@@ -89,7 +89,7 @@ FETCHING void fetch_ahead(const struct session_registry *registry, uint32_t at)
     if (at + NEAR_AHEAD >= count)
         return;
     const struct session *near = session_at(registry, at + NEAR_AHEAD);
-    fetch(mailbox_next_slot(&near->mailbox), sizeof(struct mailbox_entry));
+    fetch(mailbox_slot(&near->mailbox, near->mailbox.entries), sizeof(struct mailbox_entry));
     if (near->attachment)
         fetch(near->attachment, sizeof(struct attachment));
 }

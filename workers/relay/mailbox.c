@@ -13,17 +13,9 @@ static uint64_t ring_cost(uint32_t capacity)
     return capacity > 0 ? capacity * sizeof(struct mailbox_entry) + RING_OVERHEAD : 0;
 }
 
-/* The entry that is `offset` behind the lowest one. */
-static struct mailbox_entry *slot_at(const struct mailbox *mailbox, uint32_t offset)
-{
-    return mailbox->capacity == 0
-               ? (struct mailbox_entry *)&mailbox->only
-               : &mailbox->ring[(mailbox->head + offset) & (mailbox->capacity - 1)];
-}
-
 static struct mailbox_entry *slot_of(const struct mailbox *mailbox, uint64_t id)
 {
-    return slot_at(mailbox, (uint32_t)(id - mailbox_first_entry(mailbox)));
+    return mailbox_slot(mailbox, (uint32_t)(id - mailbox_first_entry(mailbox)));
 }
 
 static uint32_t room_of(const struct mailbox *mailbox)
@@ -49,7 +41,7 @@ static int resize(struct mailbox *mailbox, uint32_t capacity, struct host_budget
         return -1;
     }
     for (uint32_t i = 0; i < mailbox->entries; i++)
-        ring[i] = *slot_at(mailbox, i);
+        ring[i] = *mailbox_slot(mailbox, i);
     free_ring(mailbox, budget);
     mailbox->ring = ring;
     mailbox->capacity = capacity;
@@ -77,7 +69,7 @@ int mailbox_reserve(struct mailbox *mailbox, size_t count, struct host_budget *b
 static uint64_t push(struct mailbox *mailbox, struct mailbox_entry entry)
 {
     INVARIANT(mailbox->entries < room_of(mailbox), "a push without room reserved");
-    *slot_at(mailbox, mailbox->entries) = entry;
+    *mailbox_slot(mailbox, mailbox->entries) = entry;
     mailbox->entries++;
     return ++mailbox->last_id;
 }
@@ -156,7 +148,7 @@ static void remove_first(struct mailbox *mailbox)
 /* The ring begins with a live entry, or is not there. */
 static void tidy(struct mailbox *mailbox, struct host_budget *budget)
 {
-    while (mailbox->entries > 0 && !slot_at(mailbox, 0)->body) {
+    while (mailbox->entries > 0 && !mailbox_slot(mailbox, 0)->body) {
         mailbox->records_left = true;
         remove_first(mailbox);
         mailbox->gap++;
@@ -173,7 +165,7 @@ static struct mailbox_freed remove_up_to(struct mailbox *mailbox, uint64_t id,
 {
     struct mailbox_freed freed = {0};
     while (mailbox->entries > 0 && mailbox_first_entry(mailbox) <= id) {
-        struct mailbox_entry *entry = slot_at(mailbox, 0);
+        struct mailbox_entry *entry = mailbox_slot(mailbox, 0);
         if (!entry->body || entry->body->broadcast == 0 ||
             entry->body->broadcast & BROADCAST_RECORDED)
             mailbox->records_left = true;

@@ -78,12 +78,13 @@ static inline uint64_t mailbox_confirmed(const struct mailbox *mailbox)
     return mailbox_accepted(mailbox) - mailbox->pending - mailbox->dropped;
 }
 
-/* Where the next entry goes, unless the ring grows for it: for who fetches ahead. */
-static inline const struct mailbox_entry *mailbox_next_slot(const struct mailbox *mailbox)
+/* The place of the entry that is `offset` behind the lowest one; that of the next entry, unless the
+ * ring grows for it, is `entries` behind. */
+static inline struct mailbox_entry *mailbox_slot(const struct mailbox *mailbox, uint32_t offset)
 {
     return mailbox->capacity == 0
-               ? &mailbox->only
-               : &mailbox->ring[(mailbox->head + mailbox->entries) & (mailbox->capacity - 1)];
+               ? (struct mailbox_entry *)&mailbox->only
+               : &mailbox->ring[(mailbox->head + offset) & (mailbox->capacity - 1)];
 }
 
 /* Whether `count` bodies with `bytes` in all may come in. */
